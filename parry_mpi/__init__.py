@@ -1,0 +1,9 @@
+"""parry_mpi: exhaustive search on clusters. What a problem needs to import stands here, and nothing else."""
+
+from __future__ import annotations
+
+from parry_mpi.kernels import Engine, Stack, compiled, compiled_wanted
+from parry_mpi.problem import Enumeration, Explore, IndexedRoots, Slice
+
+__all__ = ["Engine", "Enumeration", "Explore", "IndexedRoots", "Slice", "Stack", "compiled", "compiled_wanted"]
+__version__ = "0.1.0"

@@ -1,0 +1,193 @@
+"""What a search problem provides: the only thing a user of parry_mpi writes.
+
+A problem is a class whose fields are its parameters and whose methods describe a tree:
+
+>>> from parry_mpi import Enumeration
+>>> class Subsets(Enumeration[tuple[int, ...], int]):
+...     n: int = 3
+...     def roots(self):
+...         return [()]
+...     def children(self, node):
+...         return [(*node, item) for item in range(node[-1] + 1 if node else 0, self.n)]
+...     def value(self, node):
+...         return 1
+
+There are three ways to describe how a node is explored, from easy to fast: ``children`` and ``value`` (the library walks
+the tree); ``explore`` (a kernel walks a bounded number of nodes at a time); ``value`` alone (every root is one call).
+
+This module must not know about jobs, leases or messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+import numpy as np
+
+Node = TypeVar("Node")
+Value = TypeVar("Value")
+
+
+class Slice(NamedTuple):
+    """What one call of a kernel did.
+
+    Args:
+        value: what the explored nodes are worth together.
+        frontier: what is left, shallowest first: an array of records, or a list of nodes.
+        nodes: how many nodes were explored; at least 1 when the frontier was not empty.
+        untouched: how many leading nodes of the frontier that was handed in were never taken off it. Optional: it makes
+            the explored share exact. A kernel that keeps the frontier as a stack has it for free, as the lowest height
+            the stack ever had.
+    """
+
+    value: Any
+    frontier: Any
+    nodes: int
+    untouched: int = 0
+
+
+Explore = Callable[[Any, int], Slice]
+"""A kernel: ``explore(frontier, budget)`` explores at most ``budget`` nodes from the end of ``frontier``."""
+
+
+class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown_fields=True):
+    """A search space. Subclass a search type, such as Enumeration, instead of this class.
+
+    The annotated fields of a subclass are the problem's parameters, given on the command line as NAME=VALUE. Their types may be
+    anything msgspec can validate: int, float, str, bool, Literal, optional values, lists, ...
+
+    Attributes:
+        node_dtype: the numpy dtype of a node, when nodes are records; a node is then a one-element view ``array[i]``, and a
+            frontier is one structured array whose wire form is its bytes.
+        incidental: names of parameters that cannot change the answer (an engine, a cache size). Runs that differ only in
+            these share a run directory.
+    """
+
+    node_dtype: ClassVar[np.dtype[Any] | None] = None
+    incidental: ClassVar[frozenset[str]] = frozenset()
+
+    def roots(self) -> Iterable[Node]:
+        """Return the nodes at which the search starts, the same ones in the same order every time.
+
+        A sequence (a list, a range, a numpy array, anything with ``len`` and ``[i]``) is farmed out by index: nothing is sent
+        and nothing is held in memory for the roots not yet begun. Anything else that can be iterated over is pulled by the coordinator as
+        needed and may be far larger than memory. After a restart the roots already taken are skipped, so a
+        generator must give the same roots again: sort what comes from a folder or a set.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define roots()")
+
+    def children(self, node: Node) -> Iterable[Node]:
+        """Return the children of a node, none for a leaf. The default is a search whose roots are all leaves."""
+        return ()
+
+    def value(self, node: Node) -> Value:
+        """Return what this node alone is worth."""
+        raise NotImplementedError(f"{type(self).__name__} must define value(node), or explore(frontier, budget)")
+
+    def explore(self, frontier: Any, budget: int) -> Slice:
+        """Explore at most ``budget`` nodes, from the end of ``frontier``, and say what was found and what is left.
+
+        Define it when the walk itself should be fast; it replaces ``children`` and ``value``.
+
+        Args:
+            frontier: an array of ``node_dtype`` records, or a list of nodes if the problem has no ``node_dtype``; never empty.
+                It may be changed and returned.
+            budget: at least 1. The library chooses it so that a call lasts a few milliseconds.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines no explore(frontier, budget)")
+
+    def kernel(self) -> Explore | None:
+        """Return the function that explores a frontier, or None to walk the tree with ``children`` and ``value``.
+
+        The default is ``explore`` if the class defines it. Override it to choose between engines, or to compile one.
+        It is called once in every process that explores.
+        """
+        return self.explore if overrides(type(self), "explore") else None
+
+
+class Enumeration(Problem[Node, Value]):
+    """Combine the values of all nodes of a tree.
+
+    Values form a monoid: ``combine`` must be associative and commutative, with ``zero`` as its neutral element,
+    because parts of the tree are explored in any order and combined as they come in.
+    """
+
+    def zero(self) -> Value:
+        """Return the value of an empty tree. The default suits int, float, str and list values."""
+        value_type = get_origin(self.value_type()) or self.value_type()
+        if value_type in {int, float, str, list}:
+            return cast(Value, value_type())
+        raise NotImplementedError(f"{type(self).__name__} must define zero(): its values are {value_type!r}")
+
+    def combine(self, left: Value, right: Value) -> Value:
+        """Return the value of two parts of the tree together. The default is ``left + right``."""
+        return cast(Value, left + right)  # type: ignore[operator]
+
+    def add_result(self, result: Value, value: Value, host: str) -> Value:
+        """Add a reported value to the result of the run; called by the coordinator only, once for every accepted report.
+
+        Args:
+            result: what the run found so far.
+            value: what a worker found since its last report.
+            host: the machine that found it.
+        """
+        return self.combine(result, value)
+
+    @classmethod
+    def node_type(cls) -> Any:
+        """The type of a node, from ``Enumeration[Node, Value]``; Any if it was not given."""
+        return _type_arguments(cls)[0]
+
+    @classmethod
+    def value_type(cls) -> Any:
+        """The type of a value, from ``Enumeration[Node, Value]``; Any if it was not given."""
+        return _type_arguments(cls)[1]
+
+
+class IndexedRoots(Sequence[Node]):
+    """Roots computed from their index, for sweeps that are too large for a list.
+
+    Args:
+        count: how many roots there are.
+        root: returns the root of a given index, 0 <= index < count.
+    """
+
+    def __init__(self, count: int, root: Callable[[int], Node]) -> None:
+        self._count = count
+        self._root = root
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self._root(i) for i in range(*index.indices(self._count))]
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return self._root(index)
+
+
+def overrides(problem_class: type[Problem[Any, Any]], name: str) -> bool:
+    """Whether a problem class defines this method itself, rather than inheriting the library's."""
+    library = next(base for base in problem_class.__mro__ if base.__module__ == __name__ and hasattr(base, name))
+    return getattr(problem_class, name) is not getattr(library, name)
+
+
+def _type_arguments(problem_class: type) -> tuple[Any, Any]:
+    """The (Node, Value) that a class or one of its bases gave to its search type."""
+    for base in problem_class.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            origin = get_origin(generic)
+            if isinstance(origin, type) and issubclass(origin, Problem):
+                arguments = get_args(generic)
+                if len(arguments) == 2 and not any(isinstance(argument, TypeVar) for argument in arguments):
+                    return _resolved(base, arguments[0]), _resolved(base, arguments[1])
+    return Any, Any
+
+
+def _resolved(owner: type, annotation: Any) -> Any:
+    """Evaluate an annotation that was written as a string, in the module of the class that gave it."""
+    holder = type("holder", (), {"__annotations__": {"it": annotation}, "__module__": owner.__module__})
+    return get_type_hints(holder, include_extras=True)["it"]

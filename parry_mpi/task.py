@@ -1,0 +1,136 @@
+"""A problem made ready for work: its codecs, its roots, and calls into the user's code that say whose fault an error was.
+
+This module must not walk the tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import socket
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from parry_mpi.data import DataCodec, NodeCodec
+from parry_mpi.errors import ParryError, ProblemError, UsageError
+from parry_mpi.problem import Enumeration
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SAMPLED_ROOTS = 16
+"""How many roots at the beginning, and for a sequence at the end too, are compared between processes. Enough to notice
+an unstable order, few enough to cost nothing with 10^9 roots."""
+
+NODE_TEXT_MAX = 200
+"""Longest text of a node in an error message."""
+
+OUR_FOLDER = Path(__file__).parent
+
+
+class Task:
+    """A problem made ready for work.
+
+    Attributes:
+        problem: the user's problem.
+        nodes: encodes nodes.
+        values: encodes values.
+        host: name of this machine, for error messages.
+    """
+
+    def __init__(self, problem: Enumeration[Any, Any]) -> None:
+        self.problem = problem
+        self.host = socket.gethostname()
+        self.values: DataCodec[Any] = DataCodec(problem.value_type(), "a value")
+        self.nodes: NodeCodec[Any] = NodeCodec(problem.node_type(), problem.node_dtype)
+        self._roots: Iterable[Any] = call(problem.roots)
+        self.indexed = isinstance(self._roots, Sequence | np.ndarray)
+        if isinstance(self._roots, np.ndarray) and self._roots.ndim != 1:
+            raise UsageError("roots() returned an array that is not one-dimensional")
+
+    @property
+    def roots_count(self) -> int | None:
+        """How many roots there are; None if that shows only as they are pulled."""
+        return len(self._roots) if self.indexed else None  # type: ignore[arg-type]
+
+    def root_run(self, first: int, count: int) -> Sequence[Any]:
+        """Return the roots ``first`` to ``first + count``, in the same form as NodeCodec.decode gives nodes."""
+        assert self.indexed
+        nodes = call(lambda: self._roots[first : first + count])  # type: ignore[index]
+        if self.nodes.dtype is None:
+            return list(nodes)
+        if isinstance(nodes, np.ndarray) and nodes.dtype == self.nodes.dtype:
+            return nodes.copy()  # type: ignore[return-value]
+        return np.concatenate([self.nodes.record(node) for node in nodes])  # type: ignore[return-value]
+
+    def pulled_roots(self, skip: int) -> Iterator[bytes]:
+        """Give the encoded roots one after the other, from the given one on, for roots that have no index."""
+        roots = iter(call(self.problem.roots))
+        pulled = 0
+        while True:
+            try:
+                node = call(next, roots)
+            except StopIteration:
+                return
+            pulled += 1
+            if pulled > skip:
+                yield self.nodes.encode(node)
+
+    def roots_digest(self) -> str:
+        """Return a digest of how many roots there are and of the first and last few.
+
+        Raises:
+            UsageError: a root cannot be encoded.
+            ProblemError: roots() raised.
+        """
+        digest = hashlib.sha256(str(self.roots_count).encode())
+        if self.indexed:
+            count = len(self._roots)  # type: ignore[arg-type]
+            ends = [*range(min(SAMPLED_ROOTS, count)), *range(max(SAMPLED_ROOTS, count - SAMPLED_ROOTS), count)]
+            sample: Iterable[bytes] = (self.nodes.encode(self.root_run(index, 1)[0]) for index in ends)
+        else:
+            sample = itertools.islice(self.pulled_roots(0), SAMPLED_ROOTS)
+        for encoded in sample:
+            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        return digest.hexdigest()[:16]
+
+
+def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call the user's code; whatever it raises becomes a ProblemError with the user's own traceback.
+
+    Raises:
+        ProblemError: the call raised.
+        StopIteration: the call was next() and there is nothing more.
+    """
+    try:
+        return function(*args, **kwargs)
+    except (ParryError, StopIteration):
+        raise
+    except Exception as error:
+        raise problem_error(error) from error
+
+
+def problem_error(error: BaseException, node: Any = None) -> ProblemError:
+    """Describe an exception of the user's code: one line, the user's frames, the node and the machine."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if OUR_FOLDER not in Path(frame.filename).parents]
+    lines = traceback.format_exception_only(type(error), error)
+    details = "".join(["Traceback (most recent call last):\n", *traceback.format_list(frames), *lines]) if frames else "".join(lines)
+    return ProblemError(
+        " ".join(lines[-1].split()),
+        details=details.rstrip("\n"),
+        node="" if node is None else node_text(node),
+        host=socket.gethostname(),
+    )
+
+
+def node_text(node: Any) -> str:
+    """Return a node as a short text for a person; never raises, whatever the node's own repr does."""
+    try:
+        text = repr(node.tolist() if isinstance(node, np.ndarray | np.generic) else node)
+    except Exception as error:  # noqa: BLE001 the node is the user's: its repr may do anything, and this is for a message only
+        text = f"<{type(node).__name__} whose repr raises {type(error).__name__}>"
+    return text if len(text) <= NODE_TEXT_MAX else text[: NODE_TEXT_MAX - 3] + "..."
