@@ -1,0 +1,594 @@
+"""The coordinator: decides what every event means for the state of the run. It is a value: events in, effects out.
+
+States: EXPLORING, then STOPPING if the run is to be stopped (leases are handed back), then SETTLING (waiting for the last commit),
+then ENDED. Events: Received, PeerGone, RootsRead, StopAsked, ProblemRaised, Committed, Tick.
+
+The rules that make the answer right:
+    A report counts only under a live lease, from the worker that holds it, and with the next number; then value, what remains and
+    what is shared are taken in one step. Everything else is answered and changes nothing.
+    A lease that ends otherwise is voided: what its last accepted report left goes back, and its number is refused for ever.
+    Finished is said only after the state in which nothing is left is on disk.
+
+This module must not wait, read a clock, draw a random number, log, or open anything.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from parry_mpi.core.events import (
+    Committed,
+    Effects,
+    Event,
+    Failure,
+    Fold,
+    Note,
+    PeerGone,
+    Phase,
+    ProblemRaised,
+    Received,
+    RootsRead,
+    StopAsked,
+    Tick,
+)
+from parry_mpi.core.ids import JobId, LeaseId, Peer, WorkerId
+from parry_mpi.core.messages import (
+    Ack,
+    Alive,
+    Bundle,
+    Crashed,
+    Die,
+    Failed,
+    Finished,
+    FromCoordinator,
+    FromWorker,
+    GetJob,
+    Goodbye,
+    Hello,
+    Refused,
+    Rejoin,
+    Report,
+    Share,
+    Stop,
+    Unable,
+    Welcome,
+)
+from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, BundlePolicy, Settings, patience_ms
+from parry_mpi.core.records import Granted, Joined, Quarantined, Reported, Restarted, RootsPulled, Voided
+from parry_mpi.core.state import AnyRecord, Lease, State
+from parry_mpi.errors import unreachable
+from parry_mpi.job import Job, total_weight
+
+PULL_COUNT = 8192
+"""How many roots without an index are pulled at once: some milliseconds of the coordinator's time, some hundred kilobytes."""
+
+SAY_AGAIN_MS = 2_000
+"""A question or an order that is not answered is repeated after so long. Nothing gets lost over MPI; elsewhere it may."""
+
+STORY_MAX = 64
+"""How many of the latest events are kept to be shown with an error."""
+
+
+@dataclass
+class Worker:
+    """What the coordinator knows about a connected worker; gone with a restart.
+
+    Args:
+        worker: its id.
+        peer: where it is.
+        hello: how it introduced itself.
+        joined_at_ms: when it joined.
+        heard_at_ms: when it was last heard of.
+        lease: the lease it holds, or None.
+        hungry: whether it waits for a bundle.
+        nodes, explored_us, solved: what it reported.
+        killed: how many of its leases were killed.
+    """
+
+    worker: WorkerId
+    peer: Peer
+    hello: Hello
+    joined_at_ms: int
+    heard_at_ms: int
+    lease: LeaseId | None = None
+    hungry: bool = False
+    nodes: int = 0
+    explored_us: int = 0
+    solved: int = 0
+    killed: int = 0
+
+
+@dataclass
+class Watch:
+    """What the coordinator remembers about a live lease beside its durable part; gone with a restart.
+
+    Args:
+        granted_at_ms: when it was granted.
+        bundle: what was sent, for repeating it.
+        asked_at_ms: since when a share request is unanswered, or None.
+        said_at_ms: when the request was last sent.
+        not_before_ms: not to be asked to share before.
+        progressed: whether anything was explored under it.
+    """
+
+    granted_at_ms: int
+    bundle: Bundle
+    not_before_ms: int
+    asked_at_ms: int | None = None
+    said_at_ms: int = 0
+    progressed: bool = False
+
+
+@dataclass
+class Volatile:
+    """All that a restart forgets."""
+
+    phase: Phase = Phase.EXPLORING
+    workers: dict[WorkerId, Worker] = field(default_factory=dict)
+    by_peer: dict[Peer, WorkerId] = field(default_factory=dict)
+    hungry: deque[WorkerId] = field(default_factory=deque)
+    watches: dict[LeaseId, Watch] = field(default_factory=dict)
+    policy: BundlePolicy = field(default_factory=BundlePolicy)
+    pulling: bool = False
+    failure: Failure | None = None
+    stop_reason: str = ""
+    grace_ends_at_ms: int | None = None
+    said_stop_at_ms: int = 0
+    workers_seen: int = 0
+
+
+class Coordinator:
+    """Owner of the job set, the leases and the quarantine.
+
+    Args:
+        state: the durable state, new or as the store kept it.
+        settings: what the user chose.
+    """
+
+    def __init__(self, state: State, settings: Settings) -> None:
+        self.state = state
+        self.settings = settings
+        self.volatile = Volatile()
+        self.story: deque[str] = deque(maxlen=STORY_MAX)
+        self._effects = Effects()
+        self._now_ms = 0
+
+    @property
+    def phase(self) -> Phase:
+        """How far this coordinator is."""
+        return self.volatile.phase
+
+    def restart(self) -> Effects:
+        """Take over what another coordinator left behind: its leases end. Must be committed before the first step."""
+        self._effects = Effects(must_commit=True)
+        self._record(Restarted())
+        return self._effects
+
+    def step(self, event: Event, now_ms: int) -> Effects:
+        """Take in one event.
+
+        Args:
+            event: what happened.
+            now_ms: the time, in milliseconds of a clock that never goes back.
+
+        Returns:
+            What shall be done. The records in it have been applied already.
+        """
+        self._effects = Effects()
+        self._now_ms = now_ms
+        self.story.append(f"{now_ms} ms: {type(event).__name__} {_told(event)}")
+        match event:
+            case Received():
+                self._received(event.peer, event.message)
+            case PeerGone():
+                self._peer_gone(event)
+            case RootsRead():
+                self._roots_read(event)
+            case StopAsked():
+                self._stop_asked(event)
+            case ProblemRaised():
+                self._fail(event.failure)
+            case Committed():
+                self._committed()
+            case Tick():
+                pass
+            case _:
+                unreachable(event)
+        self._look_around()
+        return self._effects
+
+    # What came in
+
+    def _received(self, peer: Peer, message: FromWorker) -> None:
+        worker = self._worker_at(peer)
+        if worker is not None:
+            worker.heard_at_ms = self._now_ms
+        match message:
+            case Hello():
+                self._hello(peer, worker, message)
+            case Unable():
+                self._note("unable", host=message.host, error=message.error)
+                self._fail(Failure(message.error, message.details, host=message.host))
+                self._send(peer, Stop())
+            case GetJob() | Alive() | Goodbye():
+                if worker is None or worker.worker != message.worker:
+                    self._to_stranger(peer, message)
+                elif isinstance(message, GetJob):
+                    self._get_job(worker, message)
+                elif isinstance(message, Goodbye):
+                    self._leave(worker)
+            case Report():
+                self._report(peer, worker, message)
+            case Failed():
+                self._failed(peer, worker, message)
+            case Crashed():
+                lease = self._own_lease(worker, message.lease)
+                if worker is not None and lease is not None:
+                    self._kill(message.lease, message.reason, worker.hello.host)
+                else:
+                    self._send(peer, Die(message.lease))
+            case _:
+                unreachable(message)
+
+    def _to_stranger(self, peer: Peer, message: GetJob | Alive | Goodbye) -> None:
+        """Answer somebody who thinks that we know each other, as after a restart, or after it was given up as lost."""
+        if self.phase is Phase.ENDED:
+            self._send(peer, self._farewell())
+        elif not isinstance(message, Goodbye):
+            self._send(peer, Rejoin())
+
+    def _hello(self, peer: Peer, worker: Worker | None, hello: Hello) -> None:
+        if worker is not None and worker.hello.token == hello.token:
+            self._send(peer, Welcome(worker.worker))
+            return
+        if worker is not None:
+            self._lose(worker, "another process took its place")
+        if hello.fingerprint != self.settings.fingerprint:
+            self._note("refused", host=hello.host, pid=hello.pid, why="another problem or other parameters")
+            ours, theirs = self.settings.fingerprint, hello.fingerprint
+            self._send(peer, Refused(f"this run's problem and parameters have fingerprint {ours}, the worker's {theirs}"))
+            return
+        if self.phase is not Phase.EXPLORING:
+            self._send(peer, self._farewell() if self.phase is Phase.ENDED else Stop())
+            return
+        worker_id = self.state.counters.next_worker
+        self._record(Joined(worker_id))
+        self.volatile.workers[worker_id] = Worker(worker_id, peer, hello, self._now_ms, self._now_ms)
+        self.volatile.by_peer[peer] = worker_id
+        self.volatile.workers_seen += 1
+        self._note("joined", worker=worker_id, host=hello.host, pid=hello.pid)
+        self._send(peer, Welcome(worker_id))
+
+    def _get_job(self, worker: Worker, message: GetJob) -> None:
+        if self.phase is Phase.ENDED:
+            self._send(worker.peer, self._farewell())
+        elif worker.lease is not None and message.seen < worker.lease:
+            # It never heard of this lease, so it never began: the bundle may be sent again.
+            self._send(worker.peer, self.volatile.watches[worker.lease].bundle)
+        elif worker.lease is not None:
+            # It knew this lease and asks for another: it let it go, and the message that said why got lost.
+            self._kill(worker.lease, "its worker let it go", worker.hello.host)
+            self._get_job(worker, message)
+        elif not worker.hungry and self.phase is Phase.EXPLORING:
+            worker.hungry = True
+            self.volatile.hungry.append(worker.worker)
+
+    def _report(self, peer: Peer, worker: Worker | None, report: Report) -> None:
+        lease = self._own_lease(worker, report.lease)
+        if worker is None or lease is None:
+            self._send(peer, Die(report.lease))
+            return
+        if report.seq <= lease.seq:
+            # A repetition, maybe one that was overtaken by what was said later.
+            self._send(peer, Ack(report.lease, report.seq))
+            return
+        wrong = "not the next report" if report.seq != lease.seq + 1 else _objection(lease, report)
+        if wrong:
+            self._refuse(worker, report.lease, wrong)
+        else:
+            self._accept(worker, report)
+
+    def _refuse(self, worker: Worker, lease_id: LeaseId, why: str) -> None:
+        """Kill a lease whose holder says what cannot be true. It is told to die only because the lease does end here."""
+        self._note("refused", worker=worker.worker, lease=lease_id, why=why)
+        self._send(worker.peer, Die(lease_id))
+        self._kill(lease_id, f"what was said of it was refused: {why}", worker.hello.host)
+
+    def _accept(self, worker: Worker, report: Report) -> None:
+        watch = self.volatile.watches[report.lease]
+        self._record(
+            Reported(
+                report.lease, report.seq, report.nodes, report.explored_us, report.solved, report.remaining, report.shared
+            )
+        )
+        if report.nodes:
+            self._effects.folds.append(Fold(report.value, worker.hello.host))
+            watch.progressed = True
+        worker.nodes += report.nodes
+        worker.explored_us += report.explored_us
+        worker.solved += report.solved
+        self.volatile.policy.note(report.solved, report.explored_us)
+        if watch.asked_at_ms is not None:
+            watch.asked_at_ms = None
+            watch.not_before_ms = self._now_ms + (0 if report.shared else ASK_AGAIN_MS)
+        if not report.remaining:
+            worker.lease = None
+            del self.volatile.watches[report.lease]
+        if report.shared:
+            self._note("shared", worker=worker.worker, lease=report.lease, jobs=len(report.shared))
+        self._send(worker.peer, Ack(report.lease, report.seq))
+
+    def _failed(self, peer: Peer, worker: Worker | None, failed: Failed) -> None:
+        lease = self._own_lease(worker, failed.lease)
+        if worker is None or lease is None:
+            self._send(peer, Die(failed.lease))
+            return
+        if failed.seq != lease.seq + 1:
+            self._refuse(worker, failed.lease, "not the next report")
+            return
+        host = worker.hello.host
+        self._send(peer, Ack(failed.lease, failed.seq))
+        self._note("raised", worker=worker.worker, host=host, lease=failed.lease, error=failed.error, node=failed.node)
+        if not self.settings.quarantine_errors:
+            self._void(failed.lease, lease.jobs, (), killing=False)
+            self._fail(Failure(failed.error, failed.details, failed.node, host))
+            return
+        *others, suspect = lease.jobs
+        watch = self.volatile.watches[failed.lease]
+        if failed.exact or (watch.bundle.careful and not watch.progressed):
+            entry = Quarantined(suspect, failed.error, failed.details, host)
+            self._note("quarantined", host=host, error=failed.error)
+            self._void(failed.lease, tuple(others), (entry,), killing=False)
+        else:
+            # A kernel raised somewhere in a frontier. Killed once, it comes back node by node, and the culprit shows.
+            self._void(failed.lease, (*others, suspect.killed_once_more()), (), killing=True)
+
+    def _peer_gone(self, event: PeerGone) -> None:
+        worker = self._worker_at(event.peer)
+        if worker is not None:
+            self._lose(worker, event.why)
+
+    def _roots_read(self, event: RootsRead) -> None:
+        self.volatile.pulling = False
+        self._record(RootsPulled(event.jobs, event.pulled, event.exhausted, event.unpulled_weight))
+
+    def _stop_asked(self, event: StopAsked) -> None:
+        volatile = self.volatile
+        if self.phase is Phase.EXPLORING:
+            self._begin_stopping(event.why)
+        if event.at_once and self.phase is Phase.STOPPING:
+            volatile.grace_ends_at_ms = self._now_ms
+
+    def _fail(self, failure: Failure) -> None:
+        """Stop because the user's code raised; the first failure is the one that is told."""
+        if self.phase in {Phase.EXPLORING, Phase.STOPPING} and self.volatile.failure is None:
+            self.volatile.failure = failure
+        if self.phase is Phase.EXPLORING:
+            self._begin_stopping("the problem raised")
+
+    def _begin_stopping(self, why: str) -> None:
+        volatile = self.volatile
+        volatile.phase = Phase.STOPPING
+        volatile.stop_reason = why
+        volatile.grace_ends_at_ms = self._now_ms + self.settings.grace_ms
+        volatile.hungry.clear()
+        self._note("stopping", why=why)
+        self._say_stop()
+
+    def _say_stop(self) -> None:
+        self.volatile.said_stop_at_ms = self._now_ms
+        for worker in self.volatile.workers.values():
+            self._send(worker.peer, Stop())
+
+    def _committed(self) -> None:
+        if self.phase is not Phase.SETTLING:
+            return
+        self.volatile.phase = Phase.ENDED
+        for worker in self.volatile.workers.values():
+            self._send(worker.peer, self._farewell())
+
+    def _farewell(self) -> Finished | Stop:
+        """What to say to everybody at the end. Finished is a promise: all is explored, and the answer is on disk."""
+        return Finished() if self.state.done else Stop()
+
+    # What follows from it
+
+    def _look_around(self) -> None:
+        """Do what the state and the time call for, after every event."""
+        self._expire_workers()
+        if self.phase is Phase.EXPLORING:
+            self._feed()
+            self._ask_to_share()
+            self._feed()  # what was just taken from a silent lease
+            if self.state.done:
+                self._settle()
+        elif self.phase is Phase.STOPPING:
+            self._await_hand_back()
+        if self.phase is Phase.SETTLING:
+            self._effects.must_commit = True
+
+    def _settle(self) -> None:
+        self.volatile.phase = Phase.SETTLING
+        self._note("settling", nodes=self.state.counters.nodes)
+
+    def _expire_workers(self) -> None:
+        for worker in list(self.volatile.workers.values()):
+            limit_ms = worker.hello.heartbeat_ms * self.settings.heartbeats_missed_max
+            if limit_ms and self._now_ms >= worker.heard_at_ms + limit_ms:
+                self._lose(worker, f"no sign of life for {limit_ms / 1000:g} s")
+            elif limit_ms:
+                self._wake(worker.heard_at_ms + limit_ms)
+
+    def _feed(self) -> None:
+        """Give the hungry workers what is pending; pull more roots when it runs low."""
+        volatile, state = self.volatile, self.state
+        while volatile.hungry and state.pending:
+            worker = volatile.workers[volatile.hungry.popleft()]
+            worker.hungry = False
+            killed_id = state.pending.first_killed()
+            if killed_id is not None:
+                self._grant(worker, (killed_id,), (state.pending[killed_id],), (), careful=True)
+            else:
+                self._grant(worker, *volatile.policy.choose(state.pending, len(volatile.workers)), careful=False)
+        roots_low = not state.counters.roots_exhausted and state.pending.units < PULL_COUNT // 2
+        if roots_low and not volatile.pulling:
+            volatile.pulling = True
+            self._effects.pull = PULL_COUNT
+
+    def _grant(
+        self, worker: Worker, taken: tuple[JobId, ...], jobs: tuple[Job, ...], left: tuple[Job, ...], *, careful: bool
+    ) -> None:
+        lease_id = self.state.counters.next_lease
+        self._record(Granted(lease_id, worker.worker, taken, jobs, left))
+        bundle = Bundle(lease_id, jobs, share=bool(self.volatile.hungry), careful=careful)
+        self.volatile.watches[lease_id] = Watch(self._now_ms, bundle, self._now_ms + WORTHWHILE_MS)
+        worker.lease = lease_id
+        self._send(worker.peer, bundle)
+
+    def _ask_to_share(self) -> None:
+        """Ask as many leases to share as there are hungry workers; kill what stays silent too long."""
+        volatile = self.volatile
+        if not volatile.hungry or self.state.pending or volatile.pulling:
+            return
+        wanted = len(volatile.hungry)
+        for lease_id, watch in list(volatile.watches.items()):
+            if watch.asked_at_ms is not None:
+                wanted -= 1
+                self._press(lease_id, watch, watch.asked_at_ms)
+        if wanted <= 0:
+            return
+        candidates = [item for item in volatile.watches.items() if item[1].asked_at_ms is None]
+        # The heaviest first: they last longest. Of equals the oldest, so that the choice depends on nothing unseeded.
+        candidates.sort(key=lambda item: (-total_weight(self.state.leases[item[0]].jobs), item[0]))
+        for lease_id, watch in candidates:
+            if self._now_ms < watch.not_before_ms:
+                self._wake(watch.not_before_ms)
+            elif wanted > 0:
+                wanted -= 1
+                watch.asked_at_ms = watch.said_at_ms = self._now_ms
+                self._send_lease(lease_id, Share(lease_id))
+                self._press(lease_id, watch, self._now_ms)
+
+    def _press(self, lease_id: LeaseId, watch: Watch, asked_at_ms: int) -> None:
+        """Repeat a share request, or kill its lease when patience is at its end."""
+        killed = max(job.killed for job in self.state.leases[lease_id].jobs)
+        if self.settings.patience_ms and self.settings.splittable:
+            ends_at_ms = asked_at_ms + patience_ms(self.settings, killed)
+            if self._now_ms >= ends_at_ms:
+                worker = self.volatile.workers[self.state.leases[lease_id].worker]
+                waited_s = (self._now_ms - asked_at_ms) / 1000
+                self._send(worker.peer, Die(lease_id))
+                self._kill(lease_id, f"silent for {waited_s:g} s while others starved", worker.hello.host)
+                return
+            self._wake(ends_at_ms)
+        if self._now_ms >= watch.said_at_ms + SAY_AGAIN_MS:
+            watch.said_at_ms = self._now_ms
+            self._send_lease(lease_id, Share(lease_id))
+        self._wake(watch.said_at_ms + SAY_AGAIN_MS)
+
+    def _await_hand_back(self) -> None:
+        volatile = self.volatile
+        assert volatile.grace_ends_at_ms is not None
+        if volatile.workers and self._now_ms < volatile.grace_ends_at_ms:
+            if self._now_ms >= volatile.said_stop_at_ms + SAY_AGAIN_MS:
+                self._say_stop()
+            self._wake(min(volatile.grace_ends_at_ms, volatile.said_stop_at_ms + SAY_AGAIN_MS))
+            return
+        for lease_id, lease in list(self.state.leases.items()):
+            self._void(lease_id, lease.jobs, (), killing=False)
+        self._settle()
+
+    # Ends of leases and of workers
+
+    def _leave(self, worker: Worker) -> None:
+        if worker.lease is not None:
+            self._void(worker.lease, self.state.leases[worker.lease].jobs, (), killing=False)
+        self._forget(worker)
+        self._note("left", worker=worker.worker, host=worker.hello.host, nodes=worker.nodes)
+
+    def _lose(self, worker: Worker, why: str) -> None:
+        if worker.lease is not None:
+            self._kill(worker.lease, why, worker.hello.host)
+        self._forget(worker)
+        self._note("lost", worker=worker.worker, host=worker.hello.host, why=why)
+
+    def _forget(self, worker: Worker) -> None:
+        del self.volatile.workers[worker.worker]
+        del self.volatile.by_peer[worker.peer]
+        if worker.hungry:
+            self.volatile.hungry.remove(worker.worker)
+
+    def _kill(self, lease_id: LeaseId, why: str, host: str) -> None:
+        """Void a lease by force. What may have caused it is killed once more, and quarantined when it is to blame alone.
+
+        Under a careful lease only the job explored next can have caused it: it was reported before it was begun.
+        """
+        lease = self.state.leases[lease_id]
+        watch = self.volatile.watches[lease_id]
+        self.volatile.workers[lease.worker].killed += 1
+        self._note("killed", lease=lease_id, worker=lease.worker, host=host, why=why)
+        if not watch.bundle.careful:
+            self._void(lease_id, tuple(job.killed_once_more() for job in lease.jobs), (), killing=True)
+            return
+        *others, suspect = lease.jobs
+        suspect = suspect.killed_once_more()
+        if suspect.killed >= self.settings.max_kills and not watch.progressed:
+            self._note("quarantined", host=host, error=why)
+            self._void(lease_id, tuple(others), (Quarantined(suspect, why, "", host),), killing=True)
+        else:
+            self._void(lease_id, (*others, suspect), (), killing=True)
+
+    def _void(self, lease_id: LeaseId, jobs: tuple[Job, ...], quarantined: tuple[Quarantined, ...], *, killing: bool) -> None:
+        worker = self.volatile.workers[self.state.leases[lease_id].worker]
+        worker.lease = None
+        del self.volatile.watches[lease_id]
+        self._record(Voided(lease_id, jobs, quarantined, killing))
+
+    # Helpers
+
+    def _worker_at(self, peer: Peer) -> Worker | None:
+        worker_id = self.volatile.by_peer.get(peer)
+        return None if worker_id is None else self.volatile.workers[worker_id]
+
+    def _own_lease(self, worker: Worker | None, lease_id: LeaseId) -> Lease | None:
+        """The lease, if it is live and this worker's."""
+        return self.state.leases[lease_id] if worker is not None and worker.lease == lease_id else None
+
+    def _record(self, record: AnyRecord) -> None:
+        self.state.apply(record)
+        self._effects.records.append(record)
+
+    def _send(self, peer: Peer, message: FromCoordinator) -> None:
+        self._effects.sends.append((peer, message))
+
+    def _send_lease(self, lease_id: LeaseId, message: FromCoordinator) -> None:
+        self._send(self.volatile.workers[self.state.leases[lease_id].worker].peer, message)
+
+    def _note(self, event: str, **facts: str | int) -> None:
+        self._effects.notes.append(Note(event, facts))
+
+    def _wake(self, at_ms: int) -> None:
+        current = self._effects.wake_at_ms
+        self._effects.wake_at_ms = at_ms if current is None else min(current, at_ms)
+
+
+def _objection(lease: Lease, report: Report) -> str:
+    """Say why a report under this lease cannot be true, or return ""."""
+    pieces = (*report.remaining, *report.shared)
+    killed = max(job.killed for job in lease.jobs)
+    if any(job.killed != killed for job in pieces):
+        return "it changes how often a job was killed"
+    if any(job.weight < 0 for job in pieces) or total_weight(pieces) > total_weight(lease.jobs):
+        return "its jobs weigh more than the lease"
+    if min(report.nodes, report.explored_us, report.solved) < 0 or bool(report.value) != bool(report.nodes):
+        return "its numbers are impossible"
+    return ""
+
+
+def _told(event: Event) -> str:
+    """A short text of an event for the story."""
+    if isinstance(event, Received):
+        message = event.message
+        return f"{type(message).__name__} from peer {event.peer}, lease {getattr(message, 'lease', '-')}"
+    return ""

@@ -1,0 +1,150 @@
+"""What the coordinator is told and what it answers: the events into step() and the effects out of it.
+
+This module must not decide anything.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from parry_mpi.core.ids import Peer
+from parry_mpi.core.messages import FromCoordinator, FromWorker
+from parry_mpi.core.state import AnyRecord
+from parry_mpi.job import Job
+
+
+class Phase(enum.Enum):
+    """How far a coordinator is; it only ever moves down this list."""
+
+    EXPLORING = "exploring"
+    STOPPING = "stopping"  # leases are being handed back
+    SETTLING = "settling"  # nothing is leased any more; the last commit is on its way
+    ENDED = "ended"  # the last commit is on disk and everybody was told
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run could not go on: the user's problem raised.
+
+    Args:
+        error: one line.
+        details: the traceback in the user's own code, or "".
+        node: the node, as text, or "".
+        host: on which machine.
+    """
+
+    error: str
+    details: str = ""
+    node: str = ""
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A message came in."""
+
+    peer: Peer
+    message: FromWorker
+
+
+@dataclass(frozen=True)
+class PeerGone:
+    """The transport knows that this peer is gone for good (an MPI rank died, a connection is over)."""
+
+    peer: Peer
+    why: str
+
+
+@dataclass(frozen=True)
+class RootsRead:
+    """The answer to Effects.pull: more roots.
+
+    Args:
+        jobs: new jobs, weights already divided.
+        pulled: how many roots have been read in all.
+        exhausted: there are no more.
+        unpulled_weight: what is left of WHOLE for the roots still to come.
+    """
+
+    jobs: tuple[Job, ...]
+    pulled: int
+    exhausted: bool
+    unpulled_weight: int
+
+
+@dataclass(frozen=True)
+class StopAsked:
+    """The run shall stop and be resumable.
+
+    Args:
+        why: for the user, such as "SIGTERM".
+        at_once: do not wait for leases to be handed back.
+    """
+
+    why: str
+    at_once: bool = False
+
+
+@dataclass(frozen=True)
+class ProblemRaised:
+    """The user's code raised in the coordinator's process, or in a worker that cannot begin. The run stops."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Everything up to the last record is on disk."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time has passed."""
+
+
+Event = Received | PeerGone | RootsRead | StopAsked | ProblemRaised | Committed | Tick
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Add this value to the result, in this order. What the result is, and how values add up, is the problem's business."""
+
+    value: bytes
+    host: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something for the log, and for the reader of it.
+
+    Args:
+        event: one word or two, such as "killed".
+        facts: plain data.
+    """
+
+    event: str
+    facts: dict[str, str | int]
+
+
+@dataclass
+class Effects:
+    """What shall happen now, in this order: apply was done; fold, note, send; then wait.
+
+    Args:
+        records: the durable facts; already applied to the state.
+        folds: values to add to the result.
+        sends: messages to deliver.
+        notes: lines for the log.
+        pull: how many more roots are wanted; answered by RootsRead. 0 for none.
+        must_commit: answer with Committed as soon as everything up to here is on disk.
+        wake_at_ms: when to come back with a Tick at the latest, or None.
+    """
+
+    records: list[AnyRecord] = field(default_factory=list)
+    folds: list[Fold] = field(default_factory=list)
+    sends: list[tuple[Peer, FromCoordinator]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    pull: int = 0
+    must_commit: bool = False
+    wake_at_ms: int | None = None
