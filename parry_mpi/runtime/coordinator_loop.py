@@ -1,0 +1,282 @@
+"""The coordinator's loop: receive, step, fold, commit, send, show, wait. It carries out effects and decides nothing.
+
+The order within one turn is what makes an answer right: the result is folded in the same turn as the report that
+brought it is recorded, so that every commit carries both or neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from parry_mpi.core.coordinator import Coordinator
+from parry_mpi.core.events import Committed, Effects, Event, Failure, PeerGone, Phase, ProblemRaised, Received, StopAsked, Tick
+from parry_mpi.core.ids import Peer
+from parry_mpi.core.messages import FromCoordinator, Goodbye
+from parry_mpi.core.view import View, view
+from parry_mpi.errors import CommitFailed, ProblemError, RemoteProtocolError, UsageError
+from parry_mpi.runtime import clock
+from parry_mpi.runtime.committer import Commit, Committer, Done
+from parry_mpi.runtime.roots import RootSource
+from parry_mpi.runtime.signals import StopSignals
+from parry_mpi.store.rows import merge
+from parry_mpi.store.run_directory import RunDirectory
+from parry_mpi.task import Task, call
+from parry_mpi.transport.base import Transport
+from parry_mpi.wire import codec
+
+COMMIT_MS = 500
+"""How often the state is committed: at most so much finished work is done again after a sudden end. A commit costs some
+milliseconds of another thread."""
+
+RETRY_MS = 1_000
+"""How long to wait after a commit failed before trying again."""
+
+SHOW_MS = 200
+PUBLISH_MS = 1_000
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Who is told how the run goes.
+
+    Args:
+        show: called with a view about five times a second.
+        warn: called with one line for the user.
+    """
+
+    show: Callable[[View], None]
+    warn: Callable[[str], None]
+
+
+def failure_of(error: ProblemError | UsageError, host: str) -> Failure:
+    """Describe what the user's code raised on this host."""
+    if isinstance(error, ProblemError):
+        return Failure(str(error), error.details, error.node, error.host or host)
+    return Failure(str(error), host=host)
+
+
+class CoordinatorLoop:
+    """Run a coordinator until it ends.
+
+    Args:
+        coordinator: the decisions.
+        task: the user's problem: folds values, gives roots.
+        result: what the run found so far.
+        transport: to the workers.
+        directory: where the state is kept.
+        stop: signals.
+        watchers: who is told.
+        stop_after_s: stop after so long; None to go on to the end.
+
+    Attributes:
+        result: what the run found so far.
+        seen, departed: the peers that were ever heard of, and those that said goodbye.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        task: Task,
+        result: Any,
+        transport: Transport,
+        directory: RunDirectory,
+        stop: StopSignals,
+        watchers: Watchers,
+        stop_after_s: float | None = None,
+    ) -> None:
+        self.coordinator = coordinator
+        self.result = result
+        self.seen: set[Peer] = set()
+        self.departed: set[Peer] = set()
+        self._task = task
+        self._transport = transport
+        self._directory = directory
+        self._stop = stop
+        self._watchers = watchers
+        self._committer = Committer(directory)
+        self._roots = RootSource(task, coordinator.state.counters)
+        self._began_at_ms = clock.now_ms()
+        self._stop_at_ms = None if stop_after_s is None else self._began_at_ms + int(stop_after_s * 1000)
+        self._wake_at_ms: int | None = None
+        self._must_commit = False
+        self._in_flight: Commit | None = None
+        self._in_flight_covers_all = False
+        self._failed: Commit | None = None
+        self._commit_at_ms = self._began_at_ms + COMMIT_MS
+        self._show_at_ms = self._publish_at_ms = self._began_at_ms
+        self._impatience_told = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last commit is on disk and everybody was told."""
+        return self.coordinator.phase is Phase.ENDED
+
+    def begin(self) -> None:
+        """Take the first step: pull the roots, if that was not done in an earlier life."""
+        self._step(Tick())
+
+    def turn(self) -> bool:
+        """Do what there is to do now, without waiting.
+
+        Returns:
+            Whether anything happened.
+
+        Raises:
+            ProblemError: the user's add_result() or combine() raised; nothing was committed after it.
+            StoreError: the state cannot be committed for good.
+        """
+        active = self._receive()
+        self._look_at_signals()
+        now_ms = clock.now_ms()
+        if self._wake_at_ms is not None and now_ms >= self._wake_at_ms:
+            self._step(Tick())
+        done = self._committer.poll()
+        if done is not None:
+            self._committed(done)
+            active = True
+        self._commit_if_due(now_ms)
+        self._tell(now_ms)
+        self._transport.progress()
+        return active
+
+    def close(self) -> None:
+        """End the committing thread."""
+        self._committer.close()
+
+    def view(self) -> View:
+        """What the run looks like now."""
+        return view(self.coordinator, clock.now_ms())
+
+    # In
+
+    def _receive(self) -> bool:
+        frames = self._transport.receive()
+        self.seen.update(peer for peer, _ in frames)
+        for peer, frame in frames:
+            try:
+                messages = codec.decode_from_worker(frame)
+            except RemoteProtocolError as error:
+                self._directory.log("undecodable", peer=int(peer), why=str(error))
+                continue
+            replies: list[tuple[Peer, FromCoordinator]] = []
+            if any(isinstance(message, Goodbye) for message in messages):
+                self.departed.add(peer)
+            for message in messages:
+                replies += self._step_quietly(Received(peer, message))
+            self._send(replies)
+        for peer in self._transport.failed_peers():
+            self._step(PeerGone(peer, "its process is gone"))
+        return bool(frames)
+
+    def _look_at_signals(self) -> None:
+        if self._stop.name and not self._stop.seen:
+            self._stop.seen = True
+            self._watchers.warn(f"stopping ({self._stop.name}): collecting what remains")
+            self._step(StopAsked(self._stop.name))
+        elif self._stop.impatient and not self._impatience_told:
+            self._impatience_told = True
+            self._step(StopAsked(self._stop.name, at_once=True))
+        elif self._stop_at_ms is not None and clock.now_ms() >= self._stop_at_ms:
+            self._stop_at_ms = None
+            self._watchers.warn("stopping (--stop-after): collecting what remains")
+            self._step(StopAsked("--stop-after"))
+
+    # Step and out
+
+    def _step(self, event: Event) -> None:
+        self._send(self._step_quietly(event))
+
+    def _step_quietly(self, event: Event) -> list[tuple[Peer, FromCoordinator]]:
+        """Take a step and do everything that follows from it but sending, which is done once for a whole frame."""
+        effects = self.coordinator.step(event, clock.now_ms())
+        self._carry_out(effects)
+        sends = effects.sends
+        while effects.pull:
+            effects = self._pull(effects.pull)
+            sends = sends + effects.sends
+        return sends
+
+    def _pull(self, count: int) -> Effects:
+        try:
+            event: Event = self._roots.read(count)
+        except (ProblemError, UsageError) as error:
+            event = ProblemRaised(failure_of(error, self._task.host))
+        effects = self.coordinator.step(event, clock.now_ms())
+        self._carry_out(effects)
+        return effects
+
+    def _carry_out(self, effects: Effects) -> None:
+        for fold in effects.folds:
+            value = self._task.values.decode(fold.value)
+            self.result = call(self._task.problem.add_result, self.result, value, fold.host)
+        for note in effects.notes:
+            self._directory.log(note.event, **note.facts)
+        self._must_commit = self._must_commit or effects.must_commit
+        self._wake_at_ms = effects.wake_at_ms
+
+    def _send(self, sends: list[tuple[Peer, FromCoordinator]]) -> None:
+        by_peer: dict[Peer, list[FromCoordinator]] = {}
+        for peer, message in sends:
+            by_peer.setdefault(peer, []).append(message)
+        for peer, messages in by_peer.items():
+            self._transport.send(peer, codec.encode(messages))
+
+    # Commits
+
+    def _commit_if_due(self, now_ms: int) -> None:
+        if self._in_flight is not None or not (self._must_commit or now_ms >= self._commit_at_ms):
+            return
+        if self._failed is not None and now_ms < self._commit_at_ms:
+            return
+        state = self.coordinator.state
+        changes = state.take_changes()
+        if self._failed is not None:
+            changes = merge(self._failed.changes, changes)
+            self._failed = None
+        if not changes and not self._must_commit:
+            self._commit_at_ms = now_ms + COMMIT_MS
+            return
+        ending = self.coordinator.phase is Phase.SETTLING
+        finished = ending and state.done and not state.quarantined
+        phase = "finished" if finished else ("incomplete" if state.done else "stopped") if ending else "running"
+        self._in_flight = Commit(changes, self._task.values.encode(self.result), finished, phase)
+        self._in_flight_covers_all = self._must_commit
+        self._must_commit = False
+        self._committer.submit(self._in_flight)
+
+    def _committed(self, done: Done) -> None:
+        self._in_flight = None
+        now_ms = clock.now_ms()
+        if done.error is None:
+            self._commit_at_ms = now_ms + COMMIT_MS
+            if self._in_flight_covers_all:
+                self._step(Committed())
+            return
+        if not isinstance(done.error, CommitFailed) or self._giving_up:
+            raise done.error
+        self._watchers.warn(f"WARNING: {done.error}; exploring goes on, trying again every second")
+        self._failed = done.commit
+        self._must_commit = self._must_commit or self._in_flight_covers_all
+        self._commit_at_ms = now_ms + RETRY_MS
+
+    @property
+    def _giving_up(self) -> bool:
+        """Whether the user wants to stop while the disk takes nothing: then what was committed before has to do."""
+        return self.coordinator.phase is Phase.SETTLING and bool(self._stop.name)
+
+    def _tell(self, now_ms: int) -> None:
+        if now_ms >= self._show_at_ms:
+            self._show_at_ms = now_ms + SHOW_MS
+            self._watchers.show(view(self.coordinator, now_ms, with_workers=False))
+        if now_ms >= self._publish_at_ms:
+            self._publish_at_ms = now_ms + PUBLISH_MS
+            self._committer.publish(self.status())
+
+    def status(self) -> dict[str, object]:
+        """What `parry-mpi status` shows, as plain data."""
+        seconds = (clock.now_ms() - self._began_at_ms) / 1000
+        return {**msgspec.to_builtins(self.view()), "seconds": seconds, "host": self._task.host}

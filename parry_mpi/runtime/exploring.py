@@ -1,0 +1,153 @@
+"""The exploring itself: carry out the worker's orders with the user's code, one slice at a time.
+
+The same code runs in the explorer process and, with --isolation none, in the worker's own. This module must not know
+the coordinator, nor how orders arrive.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from parry_mpi.core.worker import Abandon, Ask, Begin, Go, HandedOver, Raised, ToExplorer, Want
+from parry_mpi.errors import ParryError, ProblemError, unreachable
+from parry_mpi.job import Job
+from parry_mpi.problem import Explore
+from parry_mpi.runtime import clock
+from parry_mpi.search import Exploration, ExplorationError, SliceTuner
+from parry_mpi.task import Task, call
+
+SLICE_MS = 5.0
+"""How long a slice should last: how soon an order is obeyed. Shorter slices cost speed, a call of a kernel being some 20 us."""
+
+SPLIT_NODES_MAX = 256
+"""How many nodes may be explored, one by one, to have something to give away."""
+
+
+class Exploring:
+    """Explore one lease at a time.
+
+    Args:
+        task: whose problem it is.
+        kernel: what the problem's kernel() returned.
+    """
+
+    def __init__(self, task: Task, kernel: Explore | None) -> None:
+        self._task = task
+        self._kernel = kernel
+        self._tuner = SliceTuner(SLICE_MS)
+        self._begin: Begin | None = None
+        self._exploration: Exploration | None = None
+        self._explored_us = 0
+        self._stretch: int | None = None
+        self._want: Want | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether turn() has something to do now."""
+        return self._begin is not None and (self._want is not None or self._stretch != 0)
+
+    def order(self, order: ToExplorer) -> None:
+        """Take in an order; an order about another lease has no effect."""
+        if isinstance(order, Begin):
+            self._begin = order
+            self._exploration = None
+            self._explored_us = 0
+            self._stretch = 0 if order.careful else None
+            self._want = Want.CHECKPOINT if order.careful else Want.SPLIT if order.split else None
+            return
+        if self._begin is None or order.lease != self._begin.lease:
+            return
+        match order:
+            case Ask():
+                self._want = order.want
+            case Go():
+                self._stretch = order.stretch or None
+                if order.split:
+                    self._want = Want.SPLIT
+            case Abandon():
+                self._stop()
+            case _:
+                unreachable(order)
+
+    def turn(self) -> HandedOver | Raised | None:
+        """Explore one slice, or hand over if that is wanted or nothing is left to explore.
+
+        Returns:
+            What is to be told, or None.
+        """
+        begin = self._begin
+        if begin is None or not self.busy:
+            return None
+        try:
+            if self._exploration is None:
+                self._exploration = Exploration(self._task, begin.jobs, self._kernel)
+            return self._turn(begin, self._exploration)
+        except ExplorationError as error:
+            return self._raised(begin, error.to_problem_error(), intact=error.intact)
+        except ParryError as error:
+            return self._raised(begin, error, intact=False)
+
+    def _turn(self, begin: Begin, exploration: Exploration) -> HandedOver | None:
+        if self._want is Want.CHECKPOINT or self._want is Want.SURRENDER:
+            return self._hand_over(begin, exploration, ())
+        if self._stretch is not None:
+            self._explore(exploration, min(self._tuner.budget, self._stretch))
+            if exploration.done or self._stretch == 0:
+                return self._hand_over(begin, exploration, exploration.split() if self._want is Want.SPLIT else ())
+            return None
+        if self._want is Want.SPLIT:
+            return self._split_and_hand_over(begin, exploration)
+        self._explore(exploration, self._tuner.budget)
+        return self._hand_over(begin, exploration, ()) if exploration.done else None
+
+    def _split_and_hand_over(self, begin: Begin, exploration: Exploration) -> HandedOver:
+        """Cut something off to give away; explore a little first if there is only one node."""
+        shared = exploration.split()
+        tried = 0
+        while not shared and not exploration.done and tried < SPLIT_NODES_MAX:
+            self._explore(exploration, 1)
+            shared = exploration.split()
+            tried += 1
+        return self._hand_over(begin, exploration, shared)
+
+    def _explore(self, exploration: Exploration, budget: int) -> None:
+        began_us = clock.now_us()
+        nodes = exploration.slice(budget)
+        took_us = clock.now_us() - began_us
+        self._explored_us += took_us
+        self._tuner.note(nodes, budget, took_us / 1000)
+        if self._stretch is not None:
+            self._stretch -= nodes
+
+    def _hand_over(self, begin: Begin, exploration: Exploration, shared: tuple[Job, ...]) -> HandedOver:
+        careful = self._stretch is not None
+        remaining = () if exploration.done else exploration.remaining(apart=careful)
+        found = exploration.take_found()
+        value = self._task.values.encode(found.value) if found.nodes else b""
+        told = HandedOver(begin.lease, found.nodes, value, self._explored_us, found.solved, remaining, shared)
+        self._explored_us = 0
+        if not remaining or self._want is Want.SURRENDER:
+            self._stop()
+        self._want = None
+        return told
+
+    def _raised(self, begin: Begin, error: ParryError, *, intact: bool) -> Raised:
+        """Tell of an exception. Intact: what was found before it is good, and the node that raised is the last that remains."""
+        before = None
+        if intact and self._exploration is not None:
+            with contextlib.suppress(ParryError):  # what was found cannot be encoded either: fall back to the last report
+                before = self._hand_over(begin, self._exploration, ())
+        self._stop()
+        details, node = (error.details, error.node) if isinstance(error, ProblemError) else ("", "")
+        return Raised(begin.lease, str(error), details, node, before is not None, before)
+
+    def _stop(self) -> None:
+        self._begin = None
+        self._exploration = None
+        self._want = None
+        self._stretch = None
+
+
+def warm(task: Task) -> Explore | None:
+    """Return the problem's kernel, compiled as far as it compiles itself; once for every process that explores or forks explorers."""
+    return call(task.problem.kernel)

@@ -1,0 +1,64 @@
+"""The guardian: on an MPI rank other than 0, the process that the launcher started.
+
+It never touches MPI. Before MPI is initialised it forks the process that becomes the rank, and serves it as a nursery. If the rank is
+killed, the guardian stays: the launcher keeps its connection, notices nothing, and the other ranks go on. This module must not
+know what the rank does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+
+from parry_mpi.runtime import clock, processes
+from parry_mpi.runtime.nursery import Nursery, NurseryClient, pair
+
+WATCH_S = 0.5
+"""How often a guardian whose rank was killed looks whether its launcher is still there."""
+
+
+def guarded(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryClient:
+    """Split this process into a guardian, which never returns from here, and its child, which does and becomes the rank.
+
+    Args:
+        prepare: called once in the guardian; returns what an explorer does with its connection to the rank.
+
+    Returns:
+        In the child: the connection to the nursery.
+    """
+    processes.ignore_stop_signals()
+    launcher = os.getppid()
+    ours, theirs = pair()
+    guardian = os.getpid()
+    rank = processes.fork()
+    if rank == 0:
+        theirs.close()
+        processes.die_with_parent(guardian)
+        return NurseryClient(ours)
+    ours.close()
+    Nursery(theirs, prepare()).serve()
+    _, status = os.waitpid(rank, 0)
+    if os.WIFEXITED(status):
+        processes.leave(os.WEXITSTATUS(status))
+    while os.getppid() == launcher:
+        clock.sleep(WATCH_S)
+    processes.leave(1)
+
+
+def nursery_beside(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryClient:
+    """Fork a nursery as a child of this process; it ends when the connection is closed or this process dies.
+
+    Args:
+        prepare: called once in the nursery; returns what an explorer does with its connection to this process.
+    """
+    ours, theirs = pair()
+
+    def serve() -> None:
+        processes.ignore_stop_signals()
+        ours.close()
+        Nursery(theirs, prepare()).serve()
+
+    processes.fork_child(serve)
+    theirs.close()
+    return NurseryClient(ours)

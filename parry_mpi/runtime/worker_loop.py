@@ -1,0 +1,76 @@
+"""A worker's loop: receive, give orders to the explorer, send what it did, wait. It decides nothing.
+
+The user's code runs in the explorer; while it does, this loop keeps sending heartbeats.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+from parry_mpi.core.messages import Hello
+from parry_mpi.core.worker import Actions, Phase, Worker
+from parry_mpi.runtime import clock
+from parry_mpi.runtime.explorers import Explorer
+from parry_mpi.transport.base import COORDINATOR, Transport
+from parry_mpi.wire import codec
+
+HEARTBEAT_MS = 1_000
+"""How often a supervisor shows a sign of life. Fifteen missed ones mean that it is lost, unless the user says otherwise."""
+
+
+class WorkerLoop:
+    """Run a worker until it leaves.
+
+    Args:
+        fingerprint: of the problem and its parameters.
+        host: name of this machine.
+        transport: to the coordinator.
+        explorer: who runs the user's code.
+        heartbeat_ms: how often to send Alive; 0 if the user's code may keep this loop from turning.
+    """
+
+    def __init__(self, fingerprint: str, host: str, transport: Transport, explorer: Explorer, heartbeat_ms: int) -> None:
+        hello = Hello(fingerprint, host, os.getpid(), uuid.uuid4().hex, heartbeat_ms)
+        self.worker = Worker(hello, clock.now_ms())
+        self._transport = transport
+        self._explorer = explorer
+        self._perform(self.worker.start())
+
+    @property
+    def left(self) -> bool:
+        """Whether this worker has nothing more to do, and has said so."""
+        return self.worker.phase is Phase.LEFT
+
+    @property
+    def restless(self) -> bool:
+        """Whether the next turn explores, so that it should come without a pause."""
+        return self._explorer.wants_turn
+
+    def turn(self) -> bool:
+        """Do what there is to do now, without waiting; explore a slice if the explorer lives in this process.
+
+        Returns:
+            Whether anything happened.
+        """
+        active = False
+        for _, frame in self._transport.receive():
+            active = True
+            for message in codec.decode_from_coordinator(frame):
+                self._perform(self.worker.receive(message, clock.now_ms()))
+        for event in self._explorer.turn():
+            active = True
+            self._perform(self.worker.explored(event, clock.now_ms()))
+        self._perform(self.worker.tick(clock.now_ms()))
+        self._transport.progress()
+        return active
+
+    def wait(self, pause_s: float) -> None:
+        """Give the processor away for so long, or until the explorer has something to tell."""
+        clock.wait_readable(self._explorer.filenos(), pause_s)
+
+    def _perform(self, actions: Actions) -> None:
+        for order in actions.orders:
+            self._explorer.order(order)
+        if actions.sends:
+            self._transport.send(COORDINATOR, codec.encode(actions.sends))

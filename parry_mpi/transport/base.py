@@ -1,0 +1,46 @@
+"""What a transport is: frames to and from peers, in order for each pair of them, and nothing that waits.
+
+This module must not know what a frame says.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from parry_mpi.core.ids import Peer
+
+COORDINATOR = Peer(0)
+"""Whom a worker talks to."""
+
+FRAMES_AT_ONCE = 256
+"""Most frames that one call of receive() returns, so that a loop gets around to its other duties."""
+
+
+class Transport(Protocol):
+    """One end of the connections between a coordinator and its workers.
+
+    Attributes:
+        size: how many ends there are, the coordinator's included.
+    """
+
+    size: int
+
+    def receive(self) -> list[tuple[Peer, bytes]]:
+        """Return frames that have arrived, at most FRAMES_AT_ONCE, in order for each peer. Never waits."""
+
+    def send(self, peer: Peer, frame: bytes) -> None:
+        """Send a frame, after those sent to this peer before. Never waits; a peer that is gone does not get it."""
+
+    def progress(self) -> bool:
+        """Move on what was sent; say whether some of it is still on its way. Never waits."""
+
+    def failed_peers(self) -> set[Peer]:
+        """Return the peers that became known to be gone since the last call; empty where nothing tells."""
+
+    def close(self, *, orderly: bool, code: int) -> None:
+        """End it.
+
+        Args:
+            orderly: everybody has said goodbye and closes too. If not, nobody may be waited for, and this may end the process.
+            code: the exit code that the launcher shall return.
+        """
