@@ -79,6 +79,7 @@ class Nursery:
                 sleeper.recv(REQUEST_BYTES_MAX)
             if self._control in readable and not self._request():
                 break
+        signal.set_wakeup_fd(-1)
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
 
