@@ -35,7 +35,8 @@ class Slice(NamedTuple):
 
     Args:
         value: what the explored nodes are worth together.
-        frontier: what is left, shallowest first: an array of records, or a list of nodes.
+        frontier: what is left, shallowest first: an array of records, or a list of nodes. It need not stay as it is beyond
+            the next call, so that a kernel can keep it in a buffer of its own.
         nodes: how many nodes were explored; at least 1 when the frontier was not empty.
         untouched: how many leading nodes of the frontier that was handed in were never taken off it. Optional: it makes
             the explored share exact. A kernel that keeps the frontier as a stack has it for free, as the lowest height
@@ -59,8 +60,8 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
     anything msgspec can validate: int, float, str, bool, Literal, optional values, lists, ...
 
     Attributes:
-        node_dtype: the numpy dtype of a node, when nodes are records; a node is then a one-element view ``array[i]``, and a
-            frontier is one structured array whose wire form is its bytes.
+        node_dtype: the numpy dtype of a node, when nodes are records; children() and value() are then given a tuple of its
+            fields, and a kernel's frontier is one structured array, whose wire form is its bytes.
         incidental: names of parameters that cannot change the answer (an engine, a cache size). Runs that differ only in
             these share a run directory.
     """

@@ -335,7 +335,8 @@ class Exploration:
                 self._waiting.append(rest)
         nodes = self._task.root_run(job.first, job.count) if job.count else self._task.nodes.decode(job.node)
         if self._kernel is None:
-            self._current = TreeSearch(self._task, job, nodes, self._combine)
+            plain_nodes = nodes.tolist() if isinstance(nodes, np.ndarray) else nodes
+            self._current = TreeSearch(self._task, job, plain_nodes, self._combine)
         else:
             self._current = KernelSearch(self._task, job, nodes, self._kernel)
         self._current_size = job.count or 1

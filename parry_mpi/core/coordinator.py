@@ -372,7 +372,8 @@ class Coordinator:
         volatile.phase = Phase.STOPPING
         volatile.stop_reason = why
         volatile.grace_ends_at_ms = self._now_ms + self.settings.grace_ms
-        volatile.hungry.clear()
+        while volatile.hungry:
+            volatile.workers[volatile.hungry.popleft()].hungry = False
         self._note("stopping", why=why)
         self._say_stop()
 
@@ -421,16 +422,26 @@ class Coordinator:
                 self._wake(worker.heard_at_ms + limit_ms)
 
     def _feed(self) -> None:
-        """Give the hungry workers what is pending; pull more roots when it runs low."""
+        """Give the hungry workers what is pending; pull more roots when it runs low.
+
+        What was killed goes carefully: together with others that were killed once, for carefully explored, only one of them can
+        be blamed at a time; alone if it was blamed before. A lease of a thousand jobs, lost with its worker, would otherwise
+        come back as a thousand leases.
+        """
         volatile, state = self.volatile, self.state
         while volatile.hungry and state.pending:
             worker = volatile.workers[volatile.hungry.popleft()]
             worker.hungry = False
-            killed_id = state.pending.first_killed()
-            if killed_id is not None:
-                self._grant(worker, (killed_id,), (state.pending[killed_id],), (), careful=True)
+            pending = state.pending
+            suspect = pending.first_suspect()
+            if suspect is not None:
+                self._grant(worker, (suspect,), (pending[suspect],), (), careful=True)
+            elif pending.killed_once_count:
+                chosen = volatile.policy.choose(pending.killed_once(), pending.killed_once_count, len(volatile.workers))
+                self._grant(worker, *chosen, careful=True)
             else:
-                self._grant(worker, *volatile.policy.choose(state.pending, len(volatile.workers)), careful=False)
+                chosen = volatile.policy.choose(pending.in_order(), pending.units, len(volatile.workers))
+                self._grant(worker, *chosen, careful=False)
         roots_low = not state.counters.roots_exhausted and state.pending.units < PULL_COUNT // 2
         if roots_low and not volatile.pulling:
             volatile.pulling = True

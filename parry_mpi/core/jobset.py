@@ -1,7 +1,7 @@
 """The job set: pending jobs ordered by depth, shallowest first, oldest first within a depth.
 
 Shallow jobs are the big ones, so handing them out first moves much work with few messages. Jobs that were killed are
-kept apart, because they travel alone. This module must not decide which job goes to whom.
+kept apart, because they do not travel with others. This module must not decide which job goes to whom.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class JobSet:
         units: how many jobs there are if a run of roots counts each root.
 
     Invariants:
-        Every job is in exactly one level, that of its depth, or among the killed ones.
+        Every job is in exactly one level, that of its depth, or among those killed once, or among those killed more often.
         Every depth that has a level is in the heap, exactly once.
     """
 
@@ -29,7 +29,8 @@ class JobSet:
         self._jobs: dict[JobId, Job] = {}
         self._levels: dict[int, dict[JobId, None]] = {}
         self._depths: list[int] = []
-        self._killed: dict[JobId, None] = {}
+        self._killed_once: dict[JobId, None] = {}
+        self._suspects: dict[JobId, None] = {}
         self.weight = 0
         self.units = 0
 
@@ -39,7 +40,7 @@ class JobSet:
         self.weight += job.weight
         self.units += job.units
         if job.killed:
-            self._killed[job_id] = None
+            self._apart(job)[job_id] = None
             return
         level = self._levels.get(job.depth)
         if level is None:
@@ -57,7 +58,7 @@ class JobSet:
         self.weight -= job.weight
         self.units -= job.units
         if job.killed:
-            del self._killed[job_id]
+            del self._apart(job)[job_id]
         else:
             del self._levels[job.depth][job_id]
             self._drop_empty_levels()
@@ -73,14 +74,23 @@ class JobSet:
             for job_id in self._levels[depth]:
                 yield job_id, self._jobs[job_id]
 
-    def first_killed(self) -> JobId | None:
-        """Return the oldest of the jobs that were killed."""
-        return next(iter(self._killed), None)
+    def first_suspect(self) -> JobId | None:
+        """Return the oldest of the jobs that were killed more than once."""
+        return next(iter(self._suspects), None)
+
+    def killed_once(self) -> Iterator[tuple[JobId, Job]]:
+        """Give the jobs that were killed once, oldest first; the set must not change meanwhile."""
+        return ((job_id, self._jobs[job_id]) for job_id in self._killed_once)
+
+    @property
+    def killed_once_count(self) -> int:
+        """How many of the jobs were killed once."""
+        return len(self._killed_once)
 
     @property
     def killed_count(self) -> int:
         """How many of the jobs were killed before."""
-        return len(self._killed)
+        return len(self._killed_once) + len(self._suspects)
 
     def counts_by_depth(self) -> dict[int, int]:
         """How many jobs never killed there are at each depth."""
@@ -105,10 +115,15 @@ class JobSet:
         other._jobs = self._jobs.copy()
         other._levels = {depth: level.copy() for depth, level in self._levels.items()}
         other._depths = self._depths.copy()
-        other._killed = self._killed.copy()
+        other._killed_once = self._killed_once.copy()
+        other._suspects = self._suspects.copy()
         other.weight = self.weight
         other.units = self.units
         return other
+
+    def _apart(self, job: Job) -> dict[JobId, None]:
+        """Where a job that was killed is kept."""
+        return self._killed_once if job.killed == 1 else self._suspects
 
     def _drop_empty_levels(self) -> None:
         """Keep the invariant that the heap's first depth has a level with a job, so that first() need not search.

@@ -5,10 +5,10 @@ Nothing here can make an answer wrong, only a run slow. This module must not cha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from parry_mpi.core.ids import JobId
-from parry_mpi.core.jobset import JobSet
 from parry_mpi.job import Job, cut
 
 BUNDLE_MS = 200
@@ -78,23 +78,26 @@ class BundlePolicy:
         fair = pending_count / (2 * max(workers_count, 1))
         return max(1, min(int(wanted), int(fair), BUNDLE_JOBS_MAX))
 
-    def choose(self, pending: JobSet, workers_count: int) -> tuple[tuple[JobId, ...], tuple[Job, ...], tuple[Job, ...]]:
-        """Choose the next bundle from a job set that is not empty and holds a job never killed.
+    def choose(
+        self, candidates: Iterable[tuple[JobId, Job]], pending_count: int, workers_count: int
+    ) -> tuple[tuple[JobId, ...], tuple[Job, ...], tuple[Job, ...]]:
+        """Choose the next bundle.
 
         Args:
-            pending: the job set.
+            candidates: pending jobs that may travel together, at least one, in the order in which they should go.
+            pending_count: how many such jobs there are; a run of roots counts each of its roots.
             workers_count: how many workers there are.
 
         Returns:
             The ids of the jobs to take, the jobs of the bundle (explored last one first, so the shallowest stand last), and what
             stays pending of a run of roots that was cut.
         """
-        wanted = self.jobs_wanted(pending.units, workers_count)
+        wanted = self.jobs_wanted(pending_count, workers_count)
         taken: list[JobId] = []
         jobs: list[Job] = []
         left: tuple[Job, ...] = ()
         count, size_bytes = 0, 0
-        for job_id, job in pending.in_order():
+        for job_id, job in candidates:
             if count >= wanted or (jobs and size_bytes + job.size_bytes > BUNDLE_BYTES_MAX):
                 break
             if job.count > wanted - count:

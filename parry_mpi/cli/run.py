@@ -1,0 +1,88 @@
+"""The command `parry-mpi run`: its arguments and options.
+
+This module must not know what a run does: session.py does. It is imported by `parry-mpi run --help` too, so it imports little.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parry_mpi.cli.wording import seconds
+
+
+class Seconds(click.ParamType[float]):
+    """A time on the command line."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the time in seconds; a default is one already."""
+        return value if isinstance(value, float) else seconds(value)
+
+
+@click.command("run", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
+@click.argument("problem", metavar="FILE.py[:Class]|MODULE[:Class]")
+@click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
+@click.option(
+    "--run-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where the state is kept; by default under runs/."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout.")
+@click.option("--stop-after", metavar="TIME", type=Seconds(), help="Stop after so long, to be continued (exit code 75).")
+@click.option(
+    "--isolation",
+    type=click.Choice(["process", "none"]),
+    default="process",
+    show_default=True,
+    help="Explore in a process of its own, which may crash or hang, or in the worker's.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["stop", "quarantine"]),
+    default="stop",
+    show_default=True,
+    help="What to do if the problem raises: stop the run, or put the job aside and go on.",
+)
+@click.option(
+    "--max-kills",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Put a job aside that killed its worker so often.",
+)
+@click.option(
+    "--heartbeat-timeout",
+    metavar="TIME",
+    type=Seconds(),
+    default=30.0,
+    help="A worker that is silent so long is lost.  [default: 30s]",
+)
+@click.option(
+    "--patience",
+    metavar="TIME",
+    type=Seconds(),
+    default=60.0,
+    help="Take its jobs from a worker that does not share for so long while others idle; 0: never.  [default: 1m]",
+)
+@click.option(
+    "--grace",
+    metavar="TIME",
+    type=Seconds(),
+    default=10.0,
+    help="How long a stop waits for jobs to be handed back.  [default: 10s]",
+)
+def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, as_json: bool, **options: Any) -> int:
+    """Explore a problem, or go on exploring it.
+
+    Started by mpiexec, mpirun or srun, rank 0 coordinates and the others explore; started alone, one process does both.
+    Parameters are the fields of the problem class. The same command continues a run that was stopped or killed, and answers at
+    once if it is finished.
+    """
+    from parry_mpi.cli import session  # noqa: PLC0415 loads numpy and all that a run needs
+    from parry_mpi.runtime.farm import Options  # noqa: PLC0415
+
+    times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
+    return session.run(session.Request(problem, parameters, run_dir, as_json, Options(**options, **times)))

@@ -1,0 +1,221 @@
+"""One life of a run, from the words on the command line to its exit code, on rank 0 and on the others.
+
+Rank 0 speaks for all: the other ranks load the same problem and print nothing. This module must not explore.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parry_mpi.cli import loading, parameters
+from parry_mpi.cli.display import Display
+from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explain_problem_error, explained
+from parry_mpi.cli.telling import Ending, say, tell
+from parry_mpi.core.records import Quarantined
+from parry_mpi.errors import EXIT_INTERNAL, ParryError, ProblemError, UsageError
+from parry_mpi.problem import Enumeration
+from parry_mpi.runtime.coordinator_loop import Watchers
+from parry_mpi.runtime.farm import Options, Outcome, coordinate, decline, work
+from parry_mpi.store.identity import Identity, plain_parameters
+from parry_mpi.store.naming import default_run_directory
+from parry_mpi.store.readers import read_result
+from parry_mpi.store.run_directory import RunDirectory
+from parry_mpi.task import Task
+from parry_mpi.transport import mpi
+from parry_mpi.transport.base import Transport
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    Args:
+        where: FILE.py[:Class] or module[:Class].
+        words: each NAME=VALUE.
+        run_dir: the folder; None for the default.
+        as_json: answer as JSON.
+        options: how the run goes.
+    """
+
+    where: str
+    words: Sequence[str]
+    run_dir: Path | None
+    as_json: bool
+    options: Options
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A problem that can be explored.
+
+    Args:
+        task: the problem, made ready.
+        identity: what makes its runs the same run.
+    """
+
+    task: Task
+    identity: Identity
+
+    @property
+    def default_directory(self) -> Path:
+        """Where its run goes if the user does not say."""
+        return default_run_directory(self.identity.problem, self.identity.parameters)
+
+    @property
+    def title(self) -> str:
+        """What is run, for a person."""
+        given = (f"{name}={value}" for name, value in self.identity.parameters.items() if value is not None)
+        return " ".join([self.identity.problem.partition(":")[2], *given])
+
+
+class World:
+    """The other ranks, on rank 0: MPI is initialised only when they have to be told something.
+
+    A process alone has none, and needs no MPI.
+
+    Args:
+        launched: whether there are other ranks.
+    """
+
+    def __init__(self, *, launched: bool) -> None:
+        self._launched = launched
+        self._transport: Transport | None = None
+        self._orderly = False
+        self._told = False
+
+    def transport(self) -> Transport | None:
+        """Return the transport to the other ranks, None if there are none."""
+        if self._launched and self._transport is None:
+            try:
+                self._transport = mpi.MpiTransport()
+            except BaseException:
+                self._launched = False  # they fail in the same way, and cannot be told
+                raise
+        return self._transport
+
+    def dismissed(self, *, orderly: bool) -> None:
+        """Note that the other ranks were told to leave, and whether all of them were heard to."""
+        self._told, self._orderly = True, orderly
+
+    def close(self, code: int) -> None:
+        """Let the other ranks go, if nobody has told them yet, and end MPI. It may end this process with the code."""
+        if not self._told and self._transport is None and code != EXIT_INTERRUPTED:
+            with contextlib.suppress(ParryError):
+                transport = self.transport()
+                if transport is not None:
+                    self._orderly = decline(transport, "rank 0 has nothing to explore", transport.size)
+        if self._transport is not None:
+            self._transport.close(orderly=self._orderly, code=code)
+
+
+def run(request: Request) -> int:
+    """Live one life of a run and return the exit code of this rank."""
+    launched = mpi.launched()
+    if launched and mpi.launched_rank() != 0:
+        return _follow(request)
+    world = World(launched=launched)
+    code = EXIT_INTERNAL
+    try:
+        # What there is to say is said before MPI ends: that may be the end of this process too.
+        code = explained(lambda: _lead(request, world))
+    finally:
+        world.close(code)
+    return code
+
+
+def prepare(request: Request) -> Prepared:
+    """Load a problem with its parameters.
+
+    Raises:
+        UsageError: the file, the class or a parameter is not right.
+        ProblemError: the user's code raised.
+    """
+    loaded = loading.load(request.where)
+    problem: Enumeration[Any, Any] = parameters.build(loaded.problem_class, request.words)
+    task = Task(problem)
+    identity = Identity(
+        problem=loaded.name,
+        parameters=plain_parameters(parameters.deciding_parameters(problem)),
+        source_digest=loaded.source_digest,
+        roots_digest=task.roots_digest(),
+        node_type=str(problem.node_dtype) if problem.node_dtype is not None else parameters.type_text(problem.node_type()),
+        value_type=parameters.type_text(problem.value_type()),
+    )
+    return Prepared(task, identity)
+
+
+def _follow(request: Request) -> int:
+    """Be one of the other ranks."""
+
+    def load() -> tuple[Task, str]:
+        prepared = prepare(request)
+        return prepared.task, prepared.identity.fingerprint()
+
+    transport, code = work(load, mpi.MpiTransport, request.options)
+    transport.close(orderly=True, code=code)
+    return code
+
+
+def _lead(request: Request, world: World) -> int:
+    """Be the coordinator, or find that there is nothing left to do."""
+    prepared = prepare(request)
+    path = request.run_dir or prepared.default_directory
+    with RunDirectory.open(path, prepared.identity, progress=say) as directory:
+        if directory.finished:
+            return tell(_ending_of_finished(prepared, directory), as_json=request.as_json)
+        with Display.on_stderr(prepared.title) as display:
+            watchers = Watchers(display.show, display.warn)
+            try:
+                outcome = coordinate(prepared.task, directory, world.transport(), request.options, watchers)
+            except UsageError as error:  # once a run is under way, what is wrong is not what was typed but what the problem returned
+                raise ProblemError(str(error)) from error
+        world.dismissed(orderly=outcome.orderly)
+    # Only now that the folder is closed: reading would drop the locks that it holds.
+    quarantined = read_result(path).quarantined if outcome.view.quarantined else ()
+    code = tell(_ending(prepared, path, outcome, quarantined), as_json=request.as_json)
+    if outcome.failure is None:
+        return code
+    failure = outcome.failure
+    return explain_problem_error(ProblemError(failure.error, details=failure.details, node=failure.node, host=failure.host))
+
+
+def _ending(prepared: Prepared, path: Path, outcome: Outcome, quarantined: tuple[Quarantined, ...]) -> Ending:
+    view = outcome.view
+    return Ending(
+        run_dir=path,
+        parameters=parameters.all_parameters(prepared.task.problem),
+        result=outcome.result,
+        complete=outcome.complete,
+        finished=outcome.complete or (not outcome.stopped and outcome.failure is None),
+        failed=outcome.failure is not None,
+        explored=view.explored,
+        nodes=view.nodes,
+        solved=view.solved,
+        killings=view.killings,
+        restarts=view.restarts,
+        quarantined=quarantined,
+        workers=view.workers_seen,
+        seconds=outcome.seconds,
+        stopped=outcome.stopped,
+    )
+
+
+def _ending_of_finished(prepared: Prepared, directory: RunDirectory) -> Ending:
+    assert directory.snapshot is not None, "a finished run has a state"
+    counters = directory.snapshot.counters
+    return Ending(
+        run_dir=directory.path,
+        parameters=parameters.all_parameters(prepared.task.problem),
+        result=prepared.task.values.decode(directory.result),
+        complete=True,
+        finished=True,
+        explored=1.0,
+        nodes=counters.nodes,
+        solved=counters.solved,
+        killings=counters.killings,
+        restarts=counters.restarts,
+    )

@@ -1,0 +1,72 @@
+"""Numbers and times as people read and write them.
+
+This module must not know what they are about.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from parry_mpi.errors import UsageError
+
+UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "ms": 0.001}
+
+_WITH_UNITS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhd]?)\s*")
+_SLURM = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d{1,2}))?(?::(\d{1,2}))?")
+
+
+def seconds(text: str) -> float:
+    """Read a time: 90, 90s, 10m, 2h, 1h30m, 1d, or as Slurm writes it, 30:00, 2:00:00, 1-12, 1-02:00:00.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    text = text.strip().lower()
+    parts = _WITH_UNITS.findall(text)
+    if parts and _WITH_UNITS.sub("", text) == "" and (len(parts) == 1 or all(unit for _, unit in parts)):
+        return math.fsum(float(number) * UNITS_S[unit] for number, unit in parts)
+    match = _SLURM.fullmatch(text)
+    if match is None or (match[1] is None and match[3] is None):
+        raise UsageError(f"{text!r} is not a time: write 90, 90s, 10m, 2h, or as Slurm does 30:00, 2:00:00, 1-12:00:00")
+    days, first, second, third = (int(group or 0) for group in match.groups())
+    if match[1] is None and match[4] is None:  # minutes:seconds, without hours
+        return 60.0 * first + second
+    return 86400.0 * days + 3600 * first + 60 * second + third
+
+
+def time_text(seconds: float) -> str:
+    """Return a time such as "0.25 s", "12 s", "3:25", "2:03:25", "1 d 02:03:25"."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days} d {hour:02}:{minute:02}:{second:02}"
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def count_text(count: float) -> str:
+    """Return a large number in three digits: "724", "14.2 k", "1.02 M"."""
+    if count < 1000:
+        return f"{count:.0f}"
+    for unit in ("k", "M", "G", "T"):  # noqa: B007 the last one serves for whatever is larger
+        count /= 1000
+        if count < 999.5:
+            break
+    digits = 2 if count < 9.995 else 1 if count < 99.95 else 0
+    return f"{count:.{digits}f} {unit}"
+
+
+def share_text(share: float) -> str:
+    """Return a share of the whole such as "29.6 %"; rounded down, so that nothing is called all before it is."""
+    return f"{math.floor(min(max(share, 0.0), 1.0) * 1000 + 1e-9) / 10:.1f} %"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 job", "2 jobs"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,158 @@
+"""Rows of the state file: how jobs, leases and quarantined jobs become rows, and the checksums that tell when one is damaged.
+
+This module must not know SQLite.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from parry_mpi.core.ids import JobId, LeaseId
+from parry_mpi.core.records import Quarantined
+from parry_mpi.core.state import Changes, Counters, Lease
+from parry_mpi.errors import StoreCorrupt
+from parry_mpi.job import WHOLE, Job, total_weight
+
+Row = tuple[int, int, bytes, int]
+"""id, weight, body, checksum of the three."""
+
+Id = TypeVar("Id", bound=int)
+Entry = TypeVar("Entry", Job, Lease, Quarantined)
+
+_HEAD = struct.Struct("<qq")
+
+
+class Totals(msgspec.Struct, frozen=True, array_like=True):
+    """Sums over the rows of a table: what is missing, or comes from an older version of a page, shows in them."""
+
+    rows: int = 0
+    weight: int = 0
+    checksum: int = 0
+
+    def plus(self, other: Totals) -> Totals:
+        """Return the totals of two sets of rows together."""
+        return Totals(self.rows + other.rows, self.weight + other.weight, self.checksum + other.checksum)
+
+    def minus(self, other: Totals) -> Totals:
+        """Return the totals without some of the rows."""
+        return Totals(self.rows - other.rows, self.weight - other.weight, self.checksum - other.checksum)
+
+
+class Table(Generic[Id, Entry]):
+    """One table of the state: all three have the same columns.
+
+    Args:
+        name: its name in SQL.
+        entry_type: what a row's body decodes to.
+    """
+
+    def __init__(self, name: str, entry_type: type[Entry]) -> None:
+        self.name = name
+        self._seed = zlib.crc32(name.encode())
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(entry_type)
+
+    def rows(self, entries: Mapping[Id, Entry]) -> list[Row]:
+        """Encode entries as rows."""
+        encode, seed, pack, crc32 = self._encoder.encode, self._seed, _HEAD.pack, zlib.crc32
+        rows: list[Row] = []
+        for row_id, entry in entries.items():
+            body = encode(entry)
+            weight = weight_of(entry)
+            rows.append((row_id, weight, body, crc32(body, crc32(pack(row_id, weight), seed))))
+        return rows
+
+    def entries(self, rows: Iterable[Row], expected: Totals) -> dict[int, Entry]:
+        """Decode and check all rows of the table.
+
+        Raises:
+            StoreCorrupt: a row is not what was written, is missing, or should not be there.
+        """
+        decode, seed, pack, crc32 = self._decoder.decode, self._seed, _HEAD.pack, zlib.crc32
+        entries: dict[int, Entry] = {}
+        weights = checksums = 0
+        for row_id, weight, body, checksum in rows:
+            try:
+                if crc32(body, crc32(pack(row_id, weight), seed)) != checksum:
+                    raise StoreCorrupt(f"{self.name} {row_id} does not match its checksum")
+                entry = entries[row_id] = decode(body)
+            except (struct.error, TypeError, msgspec.DecodeError) as error:
+                raise StoreCorrupt(f"{self.name} {row_id} cannot be read ({error})") from error
+            if weight_of(entry) != weight:
+                raise StoreCorrupt(f"{self.name} {row_id} does not have the weight that was written beside it")
+            weights += weight
+            checksums += checksum
+        if Totals(len(entries), weights, checksums) != expected:
+            raise StoreCorrupt(f"{self.name} has {len(entries)} rows, which are not the {expected.rows} that were written")
+        return entries
+
+
+PENDING: Table[JobId, Job] = Table("pending", Job)
+LEASES: Table[LeaseId, Lease] = Table("leases", Lease)
+QUARANTINED: Table[JobId, Quarantined] = Table("quarantined", Quarantined)
+TABLES: tuple[Table[Any, Any], ...] = (PENDING, LEASES, QUARANTINED)
+
+
+def weight_of(entry: Job | Lease | Quarantined) -> int:
+    """The share of WHOLE that an entry stands for."""
+    if isinstance(entry, Job):
+        return entry.weight
+    if isinstance(entry, Lease):
+        return total_weight(entry.jobs)
+    return entry.job.weight
+
+
+def totals_of(rows: Iterable[Row]) -> Totals:
+    """Sum up rows."""
+    count = weights = checksums = 0
+    for _, weight, _, checksum in rows:
+        count += 1
+        weights += weight
+        checksums += checksum
+    return Totals(count, weights, checksums)
+
+
+def changes_by_table(changes: Changes) -> tuple[tuple[Table[Any, Any], Mapping[Any, Any], set[Any]], ...]:
+    """Return for every table what is put and what is removed."""
+    return (
+        (PENDING, changes.pending_put, changes.pending_removed),
+        (LEASES, changes.leases_put, changes.leases_removed),
+        (QUARANTINED, changes.quarantined_put, changes.quarantined_removed),
+    )
+
+
+def merge(older: Changes, newer: Changes) -> Changes:
+    """Return the net change of two in a row: what to commit after a commit of ``older`` failed and ``newer`` came up.
+
+    The result is right as well if ``older`` did get to the disk after all. Neither argument is changed.
+    """
+    pending_put, pending_removed = _merge(older.pending_put, older.pending_removed, newer.pending_put, newer.pending_removed)
+    leases_put, leases_removed = _merge(older.leases_put, older.leases_removed, newer.leases_put, newer.leases_removed)
+    quarantined_put, quarantined_removed = _merge(
+        older.quarantined_put, older.quarantined_removed, newer.quarantined_put, newer.quarantined_removed
+    )
+    return Changes(newer.counters, pending_put, pending_removed, leases_put, leases_removed, quarantined_put, quarantined_removed)
+
+
+def _merge(
+    put_first: dict[Id, Entry], removed_first: set[Id], put_last: dict[Id, Entry], removed_last: set[Id]
+) -> tuple[dict[Id, Entry], set[Id]]:
+    put = {row_id: entry for row_id, entry in put_first.items() if row_id not in removed_last}
+    return {**put, **put_last}, (removed_first - put_last.keys()) | removed_last
+
+
+def unexplored_weight(counters: Counters, totals: Iterable[Totals]) -> int:
+    """The part of WHOLE that is not explored yet.
+
+    Raises:
+        StoreCorrupt: the parts do not add up to a part of WHOLE.
+    """
+    parts = [counters.unpulled_weight, *(each.weight for each in totals)]
+    if min(parts) < 0 or sum(parts) > WHOLE:
+        raise StoreCorrupt("pending, leased, quarantined and unpulled work together are more than the whole tree")
+    return sum(parts)

@@ -1,0 +1,92 @@
+"""Engines are chosen and stacks kept as problems rely on; tests/problems compiles."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+from support.problems import HAVE_NUMBA
+
+from parry_mpi.errors import UsageError
+from parry_mpi.kernels import STACK_ROOM_MIN, Stack, compiled_wanted
+
+needs_numba = pytest.mark.skipif(not HAVE_NUMBA, reason="numba, an extra, is not installed")
+
+NODE = np.dtype([("a", "<i4"), ("b", "<i8")])
+
+
+@pytest.fixture
+def _without_numba(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("_without_numba")
+def test_without_numba_auto_is_plain():
+    """Protects machines without the extra: the same command works, slower."""
+    assert not compiled_wanted("auto")
+    assert not compiled_wanted("python")
+
+
+@pytest.mark.usefixtures("_without_numba")
+def test_without_numba_asking_for_it_is_refused():
+    """Protects users from waiting for an engine they do not have."""
+    with pytest.raises(UsageError, match=r"numba is not installed: pip install") as refused:
+        compiled_wanted("numba")
+    assert "\n" not in str(refused.value)
+
+
+@needs_numba
+def test_with_numba_the_parameter_decides():
+    """Protects the choice of the engine."""
+    assert compiled_wanted("auto")
+    assert compiled_wanted("numba")
+    assert not compiled_wanted("python")
+
+
+def records(*values):
+    return np.array([(value, -value) for value in values], NODE)
+
+
+def test_stack_begins_with_the_frontier_and_has_room():
+    """Protects kernels: the frontier comes first, and one node's children fit behind it."""
+    array = Stack(NODE, room=3).load(records(1, 2))
+    assert array["a"][:2].tolist() == [1, 2]
+    assert len(array) >= 2 + max(3, STACK_ROOM_MIN)
+
+
+def test_stack_recognises_its_own_array():
+    """Protects the kernels' speed: what a kernel left is not copied when it comes back."""
+    stack = Stack(NODE, room=3)
+    array = stack.load(records(1, 2, 3))
+    assert array is stack.load(array[:2])
+    assert array["a"][:3].tolist() == [1, 2, 3]
+
+
+def test_stack_takes_any_part_of_its_own_array():
+    """Protects sharing: the end, or every second node, of what a kernel left becomes the new frontier."""
+    stack = Stack(NODE, room=3)
+    array = stack.load(records(1, 2, 3, 4, 5))
+    array = stack.load(array[1:5])
+    assert array["a"][:4].tolist() == [2, 3, 4, 5]
+    array = stack.load(array[:4][1::2])
+    assert array["a"][:2].tolist() == [3, 5]
+
+
+def test_stack_takes_every_second_node_from_its_start():
+    """Protects sharing: a part that begins where the array begins is still only a part."""
+    stack = Stack(NODE, room=3)
+    array = stack.load(records(1, 2, 3, 4))
+    array = stack.load(array[0:4:2])
+    assert array["a"][:2].tolist() == [1, 3]
+
+
+def test_stack_grows_and_keeps_the_frontier():
+    """Protects deep trees: a frontier that leaves too little room moves to a larger array, even if it is the stack's own."""
+    stack = Stack(NODE, room=10)
+    array = stack.load(records(1))
+    full = len(array)
+    array["a"] = np.arange(full)
+    grown = stack.load(array[: full - 9])
+    assert list(range(full - 9)) == grown["a"][: full - 9].tolist()
+    assert len(grown) >= 2 * (full - 9)
