@@ -60,7 +60,7 @@ class ProblemError(ParryError):
         text: one line for the user.
         details: the traceback in the user's own code, several lines, or "".
         node: the node that was being explored, as text, or "".
-        host: the machine on which it happened, or "".
+        host: the machine on which it happened, or "" if that is this one.
     """
 
     exit_code = EXIT_PROBLEM

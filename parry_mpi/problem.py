@@ -87,6 +87,19 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
         """Return what this node alone is worth."""
         raise NotImplementedError(f"{type(self).__name__} must define value(node), or explore(frontier, budget)")
 
+    def kill(self, node: Node, killed: int) -> Node:
+        """Return the node to explore in place of one whose exploration was killed. The default is the node itself.
+
+        Called by the coordinator when a worker was lost, crashed or stayed silent, once for every kill; a problem may lower
+        its demands here, such as a precision or a time limit that the node carries. It must stand for the same part of the tree.
+        How often a job was killed is kept by the library and never decreases, whatever this returns.
+
+        Args:
+            node: a node that was not explored, or not to its end.
+            killed: how often this befell it or the node it came from, this time included; at least 1.
+        """
+        return node
+
     def explore(self, frontier: Any, budget: int) -> Slice:
         """Explore at most ``budget`` nodes, from the end of ``frontier``, and say what was found and what is left.
 

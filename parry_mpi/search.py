@@ -19,7 +19,7 @@ import numpy as np
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, cut, shares
 from parry_mpi.problem import Explore, overrides
-from parry_mpi.task import Task, call, problem_error
+from parry_mpi.task import Task, call, plain_nodes, problem_error
 
 ORACLE_SLICE = 1 << 16
 """Nodes between two looks at nothing: the oracle only needs a number that fits a kernel's budget."""
@@ -106,11 +106,11 @@ class TreeSearch:
         combine: adds two values.
     """
 
-    def __init__(self, task: Task, job: Job, nodes: Sequence[Any], combine: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, task: Task, job: Job, nodes: list[Any], combine: Callable[[Any, Any], Any]) -> None:
         self._task = task
         self._job = job
         self._combine = combine
-        self._nodes = list(nodes)
+        self._nodes = nodes
         self._weights = shares(job.weight, len(self._nodes))
         self._depths = [job.depth] * len(self._nodes)
 
@@ -150,7 +150,7 @@ class TreeSearch:
         del self._nodes[:count], self._weights[:count], self._depths[:count]
         return jobs
 
-    def remaining(self, *, apart: bool) -> list[Job]:  # noqa: ARG002 here every node is a job of its own
+    def remaining(self, *, apart: bool) -> list[Job]:
         return self._jobs(0, len(self._nodes))
 
     @property
@@ -159,10 +159,7 @@ class TreeSearch:
 
     def _jobs(self, start: int, end: int) -> list[Job]:
         encode, killed = self._task.nodes.encode, self._job.killed
-        return [
-            Job(encode(self._nodes[i]), self._depths[i], killed, self._weights[i])
-            for i in range(start, end)
-        ]
+        return [Job(encode(self._nodes[i]), self._depths[i], killed, self._weights[i]) for i in range(start, end)]
 
 
 class KernelSearch:
@@ -221,7 +218,9 @@ class KernelSearch:
         """Refuse what would explore for ever, or could not be handed over."""
         name = f"{type(self._task.problem).__name__}.explore()"
         if nodes < 1:
-            raise ValueError(f"{name} explored {nodes} nodes of a frontier of {len(self._frontier)}; it must explore at least one")
+            raise ValueError(
+                f"{name} explored {nodes} nodes of a frontier of {len(self._frontier)}; it must explore at least one"
+            )
         if nodes > budget:
             raise ValueError(f"{name} says that it explored {nodes} nodes, with a budget of {budget}")
         dtype = self._task.nodes.dtype
@@ -335,8 +334,7 @@ class Exploration:
                 self._waiting.append(rest)
         nodes = self._task.root_run(job.first, job.count) if job.count else self._task.nodes.decode(job.node)
         if self._kernel is None:
-            plain_nodes = nodes.tolist() if isinstance(nodes, np.ndarray) else nodes
-            self._current = TreeSearch(self._task, job, plain_nodes, self._combine)
+            self._current = TreeSearch(self._task, job, plain_nodes(nodes), self._combine)
         else:
             self._current = KernelSearch(self._task, job, nodes, self._kernel)
         self._current_size = job.count or 1
@@ -373,7 +371,7 @@ def explore_all(task: Task) -> tuple[Any, int]:
         raise error.to_problem_error() from error
     found = exploration.take_found()
     zero = call(task.problem.zero)
-    return (call(task.problem.add_result, zero, found.value, task.host) if found.nodes else zero), found.nodes
+    return (call(task.problem.add_result, zero, found.value, "") if found.nodes else zero), found.nodes
 
 
 class SliceTuner:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import socket
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+import msgspec
 import numpy as np
 
 from parry_mpi.data import DataCodec, NodeCodec
 from parry_mpi.errors import ParryError, ProblemError, UsageError
+from parry_mpi.job import Job
 from parry_mpi.problem import Enumeration
 
 P = ParamSpec("P")
@@ -29,7 +29,7 @@ an unstable order, few enough to cost nothing with 10^9 roots."""
 NODE_TEXT_MAX = 200
 """Longest text of a node in an error message."""
 
-OUR_FOLDER = Path(__file__).parent
+OUR_FOLDER = __file__.removesuffix("task.py")
 
 
 class Task:
@@ -39,12 +39,10 @@ class Task:
         problem: the user's problem.
         nodes: encodes nodes.
         values: encodes values.
-        host: name of this machine, for error messages.
     """
 
     def __init__(self, problem: Enumeration[Any, Any]) -> None:
         self.problem = problem
-        self.host = socket.gethostname()
         self.values: DataCodec[Any] = DataCodec(problem.value_type(), "a value")
         self.nodes: NodeCodec[Any] = NodeCodec(problem.node_type(), problem.node_dtype)
         self._roots: Iterable[Any] = call(problem.roots)
@@ -80,6 +78,19 @@ class Task:
             if pulled > skip:
                 yield self.nodes.encode(node)
 
+    def rewrite_killed(self, job: Job) -> Job:
+        """Return a job that was killed as the problem's kill() wants it.
+
+        A run of roots stays as it is: its roots are told by their index, and kill() is asked again once they are nodes.
+
+        Raises:
+            ProblemError: kill() raised.
+        """
+        if job.count:
+            return job
+        killed = [call(self.problem.kill, node, job.killed) for node in plain_nodes(self.nodes.decode(job.node))]
+        return msgspec.structs.replace(job, node=b"".join(self.nodes.encode(node) for node in killed))
+
     def roots_digest(self) -> str:
         """Return a digest of how many roots there are and of the first and last few.
 
@@ -99,6 +110,11 @@ class Task:
         return digest.hexdigest()[:16]
 
 
+def plain_nodes(nodes: Any) -> list[Any]:
+    """Return nodes in the form in which children() and value() get them: records as tuples."""
+    return nodes.tolist() if isinstance(nodes, np.ndarray) else list(nodes)
+
+
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call the user's code; whatever it raises becomes a ProblemError with the user's own traceback.
 
@@ -115,15 +131,16 @@ def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def problem_error(error: BaseException, node: Any = None) -> ProblemError:
-    """Describe an exception of the user's code: one line, the user's frames, the node and the machine."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if OUR_FOLDER not in Path(frame.filename).parents]
+    """Describe an exception of the user's code: one line, the user's frames, the node."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(OUR_FOLDER)]
     lines = traceback.format_exception_only(type(error), error)
-    details = "".join(["Traceback (most recent call last):\n", *traceback.format_list(frames), *lines]) if frames else "".join(lines)
+    details = (
+        "".join(["Traceback (most recent call last):\n", *traceback.format_list(frames), *lines]) if frames else "".join(lines)
+    )
     return ProblemError(
         " ".join(lines[-1].split()),
         details=details.rstrip("\n"),
         node="" if node is None else node_text(node),
-        host=socket.gethostname(),
     )
 
 

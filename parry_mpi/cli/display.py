@@ -31,6 +31,9 @@ LINE_MS = 10_000
 
 PANEL_MS = 200
 
+COLUMNS, ROWS = 80, 24
+"""Size of a terminal that does not say."""
+
 SPEED_MS = 5_000
 """The speed shown is that of the last so many milliseconds: steady enough to read, quick enough to show a change."""
 
@@ -115,10 +118,9 @@ class Display:
         if self._live is None:
             self._live = _live(terminal, panel)
             self._live.start()
-        columns, rows = os.get_terminal_size(
-            terminal.fileno()
-        )  # rich would ask stdout, which may be a file; it may be resized, too
-        self._live.console.size = ConsoleDimensions(columns, rows)
+        # Looked up each time, for it may be resized; rich would ask stdout, which may be a file. Some terminals do not say.
+        columns, rows = os.get_terminal_size(terminal.fileno())
+        self._live.console.size = ConsoleDimensions(columns or COLUMNS, rows or ROWS)
         self._live.update(panel, refresh=True)
 
     def _panel(self, view: View, now_ms: int) -> Panel:

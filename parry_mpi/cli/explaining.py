@@ -53,6 +53,8 @@ def explained(function: Callable[[], int], *, quiet: bool = False) -> int:
         return _bug()
     except ParryError as error:
         return fail(str(error), error.exit_code)
+    except SystemExit:  # click has met a broken pipe, and has taken care of the buffer
+        return EXIT_BROKEN_PIPE
     except BrokenPipeError:
         # What is still in the buffer must not raise again when the interpreter flushes it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

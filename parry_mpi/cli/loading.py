@@ -185,7 +185,9 @@ def _source_digest(module: ModuleType) -> str:
     folder, alone = _own_folder(module, file)
     files = {file}
     if not alone:
-        files |= {other for other in map(_source_file, list(sys.modules.values())) if other and _belongs(other, folder)}
+        # __main__ is whoever started us, wherever that is kept.
+        others = [_source_file(other) for name, other in list(sys.modules.items()) if name != "__main__"]
+        files |= {other for other in others if other and _belongs(other, folder)}
     parts: list[bytes] = []
     for path in sorted(files):
         with contextlib.suppress(OSError):

@@ -171,7 +171,9 @@ def _lead(request: Request, world: World) -> int:
             watchers = Watchers(display.show, display.warn)
             try:
                 outcome = coordinate(prepared.task, directory, world.transport(), request.options, watchers)
-            except UsageError as error:  # once a run is under way, what is wrong is not what was typed but what the problem returned
+            except (
+                UsageError
+            ) as error:  # once a run is under way, what is wrong is not what was typed but what the problem returned
                 raise ProblemError(str(error)) from error
         world.dismissed(orderly=outcome.orderly)
     # Only now that the folder is closed: reading would drop the locks that it holds.

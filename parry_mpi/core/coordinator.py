@@ -15,7 +15,10 @@ This module must not wait, read a clock, draw a random number, log, or open anyt
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import msgspec
 
 from parry_mpi.core.events import (
     Committed,
@@ -65,6 +68,8 @@ PULL_COUNT = 8192
 
 SAY_AGAIN_MS = 2_000
 """A question or an order that is not answered is repeated after so long. Nothing gets lost over MPI; elsewhere it may."""
+
+Rewrite = Callable[[Job], Job]
 
 STORY_MAX = 64
 """How many of the latest events are kept to be shown with an error."""
@@ -144,11 +149,14 @@ class Coordinator:
     Args:
         state: the durable state, new or as the store kept it.
         settings: what the user chose.
+        rewrite: what becomes of a job that was killed, by the problem's own rule; None for the job itself. It has no say in how
+            often the job was killed nor in what it weighs.
     """
 
-    def __init__(self, state: State, settings: Settings) -> None:
+    def __init__(self, state: State, settings: Settings, rewrite: Rewrite | None = None) -> None:
         self.state = state
         self.settings = settings
+        self._rewrite = rewrite
         self.volatile = Volatile()
         self.story: deque[str] = deque(maxlen=STORY_MAX)
         self._effects = Effects()
@@ -298,9 +306,7 @@ class Coordinator:
     def _accept(self, worker: Worker, report: Report) -> None:
         watch = self.volatile.watches[report.lease]
         self._record(
-            Reported(
-                report.lease, report.seq, report.nodes, report.explored_us, report.solved, report.remaining, report.shared
-            )
+            Reported(report.lease, report.seq, report.nodes, report.explored_us, report.solved, report.remaining, report.shared)
         )
         if report.nodes:
             self._effects.folds.append(Fold(report.value, worker.hello.host))
@@ -342,7 +348,7 @@ class Coordinator:
             self._void(failed.lease, tuple(others), (entry,), killing=False)
         else:
             # A kernel raised somewhere in a frontier. Killed once, it comes back node by node, and the culprit shows.
-            self._void(failed.lease, (*others, suspect.killed_once_more()), (), killing=True)
+            self._void(failed.lease, (*others, self._killed_once_more(suspect)), (), killing=True)
 
     def _peer_gone(self, event: PeerGone) -> None:
         worker = self._worker_at(event.peer)
@@ -540,15 +546,21 @@ class Coordinator:
         self.volatile.workers[lease.worker].killed += 1
         self._note("killed", lease=lease_id, worker=lease.worker, host=host, why=why)
         if not watch.bundle.careful:
-            self._void(lease_id, tuple(job.killed_once_more() for job in lease.jobs), (), killing=True)
+            self._void(lease_id, tuple(self._killed_once_more(job) for job in lease.jobs), (), killing=True)
             return
         *others, suspect = lease.jobs
-        suspect = suspect.killed_once_more()
+        suspect = self._killed_once_more(suspect)
         if suspect.killed >= self.settings.max_kills and not watch.progressed:
             self._note("quarantined", host=host, error=why)
             self._void(lease_id, tuple(others), (Quarantined(suspect, why, "", host),), killing=True)
         else:
             self._void(lease_id, (*others, suspect), (), killing=True)
+
+    def _killed_once_more(self, job: Job) -> Job:
+        killed = job.killed_once_more()
+        if self._rewrite is None:
+            return killed
+        return msgspec.structs.replace(self._rewrite(killed), killed=killed.killed, weight=killed.weight)
 
     def _void(self, lease_id: LeaseId, jobs: tuple[Job, ...], quarantined: tuple[Quarantined, ...], *, killing: bool) -> None:
         worker = self.volatile.workers[self.state.leases[lease_id].worker]

@@ -73,6 +73,6 @@ def _check_volatile(coordinator: Coordinator) -> None:
         _hold(not state.leases, "nothing is leased any more when the state is committed for the last time")
 
 
-def _hold(holds: bool, invariant: str) -> None:
+def _hold(holds: object, invariant: str) -> None:
     if not holds:
         raise InvariantError(f"this does not hold: {invariant}")

@@ -1,7 +1,7 @@
 """The worker's half of the protocol: what to say to the coordinator, and what to want from the explorer.
 
-States: JOINING (Hello is said), WORKING, LEAVING (Stop was heard, what remains is handed back), LEFT. Events: Received from the coordinator,
-and what the explorer did: HandedOver, Raised, Died. At most one report is on its way at any time; what the explorer hands over
+States: JOINING (Hello is said), WORKING, LEAVING (Stop was heard, what remains is handed back), LEFT. Events: messages from the
+coordinator, and what the explorer did: HandedOver, Raised, Died. At most one report is on its way at any time; what the explorer hands over
 meanwhile waits for the answer.
 
 This module must not explore, wait, read a clock, or open anything.
@@ -35,7 +35,7 @@ from parry_mpi.core.messages import (
     Stop,
     Welcome,
 )
-from parry_mpi.errors import LocalProtocolError, unreachable
+from parry_mpi.errors import unreachable
 from parry_mpi.job import Job
 
 REPORT_MS = 500

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Iterable
+from datetime import datetime
 
 SPINS = 20
 """How many times something is looked for without a pause: a reply that is on its way arrives within microseconds."""
@@ -26,6 +27,20 @@ def now_ms() -> int:
 def now_us() -> int:
     """Microseconds of a clock that never goes back."""
     return time.monotonic_ns() // 1000
+
+
+def wall_s() -> float:
+    """Seconds since 1970, by the clock on the wall: only to compare with what other programs say."""
+    return time.time()
+
+
+def wall_s_of(local_time: str) -> float:
+    """Seconds since 1970 of a local time such as 2026-11-22T14:30:00.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    return datetime.fromisoformat(local_time).timestamp()
 
 
 class Backoff:

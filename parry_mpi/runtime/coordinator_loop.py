@@ -18,8 +18,9 @@ from parry_mpi.core.ids import Peer
 from parry_mpi.core.messages import FromCoordinator, Goodbye
 from parry_mpi.core.view import View, view
 from parry_mpi.errors import CommitFailed, ProblemError, RemoteProtocolError, UsageError
-from parry_mpi.runtime import clock
+from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.committer import Commit, Committer, Done
+from parry_mpi.runtime.deadline import Deadline
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.runtime.signals import StopSignals
 from parry_mpi.store.rows import merge
@@ -55,7 +56,7 @@ class Watchers:
 def failure_of(error: ProblemError | UsageError, host: str) -> Failure:
     """Describe what the user's code raised on this host."""
     if isinstance(error, ProblemError):
-        return Failure(str(error), error.details, error.node, error.host or host)
+        return Failure(str(error), error.details, error.node, host)
     return Failure(str(error), host=host)
 
 
@@ -70,7 +71,7 @@ class CoordinatorLoop:
         directory: where the state is kept.
         stop: signals.
         watchers: who is told.
-        stop_after_s: stop after so long; None to go on to the end.
+        deadline: when and why to stop; None to go on to the end.
 
     Attributes:
         result: what the run found so far.
@@ -86,7 +87,7 @@ class CoordinatorLoop:
         directory: RunDirectory,
         stop: StopSignals,
         watchers: Watchers,
-        stop_after_s: float | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.coordinator = coordinator
         self.result = result
@@ -100,7 +101,7 @@ class CoordinatorLoop:
         self._committer = Committer(directory)
         self._roots = RootSource(task, coordinator.state.counters)
         self._began_at_ms = clock.now_ms()
-        self._stop_at_ms = None if stop_after_s is None else self._began_at_ms + int(stop_after_s * 1000)
+        self._deadline = deadline
         self._wake_at_ms: int | None = None
         self._must_commit = False
         self._in_flight: Commit | None = None
@@ -180,10 +181,10 @@ class CoordinatorLoop:
         elif self._stop.impatient and not self._impatience_told:
             self._impatience_told = True
             self._step(StopAsked(self._stop.name, at_once=True))
-        elif self._stop_at_ms is not None and clock.now_ms() >= self._stop_at_ms:
-            self._stop_at_ms = None
-            self._watchers.warn("stopping (--stop-after): collecting what remains")
-            self._step(StopAsked("--stop-after"))
+        elif self._deadline is not None and clock.now_ms() >= self._began_at_ms + self._deadline.after_s * 1000:
+            why, self._deadline = self._deadline.why, None
+            self._watchers.warn(f"stopping ({why}): collecting what remains")
+            self._step(StopAsked(why))
 
     # Step and out
 
@@ -204,7 +205,7 @@ class CoordinatorLoop:
         try:
             event: Event = self._roots.read(count)
         except (ProblemError, UsageError) as error:
-            event = ProblemRaised(failure_of(error, self._task.host))
+            event = ProblemRaised(failure_of(error, processes.host_name()))
         effects = self.coordinator.step(event, clock.now_ms())
         self._carry_out(effects)
         return effects
@@ -240,7 +241,7 @@ class CoordinatorLoop:
         if not changes and not self._must_commit:
             self._commit_at_ms = now_ms + COMMIT_MS
             return
-        ending = self.coordinator.phase is Phase.SETTLING
+        ending = self.coordinator.phase in {Phase.SETTLING, Phase.ENDED}
         finished = ending and state.done and not state.quarantined
         phase = "finished" if finished else ("incomplete" if state.done else "stopped") if ending else "running"
         self._in_flight = Commit(changes, self._task.values.encode(self.result), finished, phase)
@@ -279,4 +280,4 @@ class CoordinatorLoop:
     def status(self) -> dict[str, object]:
         """What `parry-mpi status` shows, as plain data."""
         seconds = (clock.now_ms() - self._began_at_ms) / 1000
-        return {**msgspec.to_builtins(self.view()), "seconds": seconds, "host": self._task.host}
+        return {**msgspec.to_builtins(self.view()), "seconds": seconds, "host": processes.host_name()}

@@ -22,6 +22,7 @@ from parry_mpi.errors import EXIT_COMPLETE, ParryError, ProblemError
 from parry_mpi.problem import Explore, Slice, overrides
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers
+from parry_mpi.runtime.deadline import deadline
 from parry_mpi.runtime.explorers import Explorer, InlineExplorer, ProcessExplorer, explore_in_child
 from parry_mpi.runtime.guardian import guarded, nursery_beside
 from parry_mpi.runtime.signals import StopSignals
@@ -85,9 +86,7 @@ class Outcome:
     orderly: bool
 
 
-def coordinate(
-    task: Task, directory: RunDirectory, transport: Transport | None, options: Options, watchers: Watchers
-) -> Outcome:
+def coordinate(task: Task, directory: RunDirectory, transport: Transport | None, options: Options, watchers: Watchers) -> Outcome:
     """Be the coordinator until the run is complete or stopped; without a transport, explore as well.
 
     Args:
@@ -106,7 +105,8 @@ def coordinate(
     with StopSignals() as stop:
         hub, embedded = (transport, None) if transport is not None else _embedded(task, directory, options)
         coordinator, result = _take_up(task, directory, options)
-        loop = CoordinatorLoop(coordinator, task, result, hub, directory, stop, watchers, options.stop_after_s)
+        ends = deadline(options.stop_after_s, options.grace_s)
+        loop = CoordinatorLoop(coordinator, task, result, hub, directory, stop, watchers, ends)
         try:
             loop.begin()
             _turn_until_ended(loop, embedded)
@@ -161,7 +161,7 @@ def work(
         processes.ignore_stop_signals()
         transport = open_transport()
         explorer = InlineExplorer(task, _kernel(task))
-    loop = WorkerLoop(fingerprint, task.host, transport, explorer, _heartbeat_ms(options))
+    loop = WorkerLoop(fingerprint, processes.host_name(), transport, explorer, _heartbeat_ms(options))
     backoff = clock.Backoff()
     while not loop.left:
         if loop.turn() or loop.restless:
@@ -215,19 +215,20 @@ def settings_of(task: Task, fingerprint: str, options: Options) -> Settings:
 def _take_up(task: Task, directory: RunDirectory, options: Options) -> tuple[Coordinator, Any]:
     """Go on from what the directory holds, or begin. What is done here is on disk before anybody is told anything."""
     settings = settings_of(task, directory.identity.fingerprint(), options)
+    rewrite = task.rewrite_killed if overrides(type(task.problem), "kill") else None
     if directory.snapshot is None:
-        coordinator = Coordinator(State(), settings)
+        coordinator = Coordinator(State(), settings, rewrite)
         result = call(task.problem.zero)
         directory.initialize(coordinator.state.take_changes(), task.values.encode(result))
-        directory.log("began", host=task.host)
+        directory.log("began", host=processes.host_name())
         return coordinator, result
     state = State.from_snapshot(directory.snapshot)
     directory.forget_snapshot()
     result = task.values.decode(directory.result)
     state.apply(Restarted())
     directory.commit(state.take_changes(), directory.result)
-    directory.log("restarted", host=task.host, restarts=state.counters.restarts)
-    return Coordinator(state, settings), result
+    directory.log("restarted", host=processes.host_name(), restarts=state.counters.restarts)
+    return Coordinator(state, settings, rewrite), result
 
 
 class Embedded:
@@ -250,7 +251,7 @@ def _embedded(task: Task, directory: RunDirectory, options: Options) -> tuple[Tr
     else:
         explorer = InlineExplorer(task, _kernel(task))
     fingerprint = directory.identity.fingerprint()
-    return hub, Embedded(WorkerLoop(fingerprint, task.host, end, explorer, 0), explorer)
+    return hub, Embedded(WorkerLoop(fingerprint, processes.host_name(), end, explorer, 0), explorer)
 
 
 def _turn_until_ended(loop: CoordinatorLoop, embedded: Embedded | None) -> None:
@@ -290,7 +291,7 @@ def _dismiss(loop: CoordinatorLoop, transport: Transport) -> bool:
 def _say_unable(transport: Transport, error: ParryError) -> None:
     """Tell the coordinator why this rank cannot work, and wait to be let go."""
     details = error.details if isinstance(error, ProblemError) else ""
-    transport.send(COORDINATOR, codec.encode([Unable(socket.gethostname(), str(error), details)]))
+    transport.send(COORDINATOR, codec.encode([Unable(processes.host_name(), str(error), details)]))
     backoff = clock.Backoff()
     ends_at_ms = clock.now_ms() + int(STARTING_S * 1000)
     while clock.now_ms() < ends_at_ms:
@@ -339,4 +340,3 @@ def _raising(error: ParryError) -> Explore:
 def _heartbeat_ms(options: Options) -> int:
     """With the user's code in the same process, no heartbeat can be promised."""
     return HEARTBEAT_MS if options.isolation == "process" else 0
-

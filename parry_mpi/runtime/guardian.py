@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from typing import NoReturn
 
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.nursery import Nursery, NurseryClient, pair
@@ -32,11 +33,16 @@ def guarded(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryCl
     ours, theirs = pair()
     guardian = os.getpid()
     rank = processes.fork()
-    if rank == 0:
-        theirs.close()
-        processes.die_with_parent(guardian)
-        return NurseryClient(ours)
-    ours.close()
+    if rank:
+        ours.close()
+        _guard(rank, theirs, prepare, launcher)
+    theirs.close()
+    processes.die_with_parent(guardian)
+    return NurseryClient(ours)
+
+
+def _guard(rank: int, theirs: socket.socket, prepare: Callable[[], Callable[[socket.socket], None]], launcher: int) -> NoReturn:
+    """Be the guardian: serve the rank, then end as it ended, or stay if it was killed."""
     Nursery(theirs, prepare()).serve()
     _, status = os.waitpid(rank, 0)
     if os.WIFEXITED(status):

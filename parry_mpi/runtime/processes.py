@@ -8,9 +8,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
@@ -40,12 +42,16 @@ def fork_child(run: Callable[[], None]) -> int:
     """
     parent = os.getpid()
     pid = fork()
-    if pid:
-        return pid
+    if pid == 0:
+        _be_child(run, parent)
+    return pid
+
+
+def _be_child(run: Callable[[], None], parent: int) -> NoReturn:
     try:
         die_with_parent(parent)
         run()
-    except BaseException:  # noqa: BLE001 whatever it is, the parent's code above must not run a second time in the child
+    except BaseException:  # noqa: BLE001 whatever it is, the parent's code must not run a second time in the child
         sys.excepthook(*sys.exc_info())
         leave(EXIT_FAILED_START)
     leave(0)
@@ -72,8 +78,7 @@ def die_with_parent(parent: int) -> None:
 def go_first_without_memory() -> None:
     """When memory runs out, let the kernel kill this process before any other: it can be replaced."""
     try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-            file.write("1000")
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     except OSError:
         return  # not Linux, or not allowed: the kernel then chooses by size, which is most likely this one anyway
 
@@ -82,6 +87,11 @@ def ignore_stop_signals() -> None:
     """Leave it to the coordinator to stop: it is told by the same signal, and tells everybody in an orderly way."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
+
+
+def host_name() -> str:
+    """The name of this machine."""
+    return socket.gethostname()
 
 
 def describe_exit(status: int) -> str:

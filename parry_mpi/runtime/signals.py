@@ -27,14 +27,12 @@ class StopSignals:
         self.impatient = False
         self._before: dict[signal.Signals, object] = {}
 
-    def __enter__(self) -> StopSignals:  # noqa: PYI034 typing.Self needs Python 3.11
+    def __enter__(self) -> StopSignals:
         for number in STOP_SIGNALS:
             self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

@@ -52,7 +52,9 @@ class MpiTransport:
         try:
             from mpi4py import MPI  # noqa: PLC0415 initialises MPI: only in the process that is to be a rank
         except ImportError as error:
-            raise UsageError(f'started by an MPI launcher, but MPI cannot be used: {error}; pip install "parry_mpi[mpich]"') from None
+            raise UsageError(
+                f'started by an MPI launcher, but MPI cannot be used: {error}; pip install "parry_mpi[mpich]"'
+            ) from None
         self._mpi = MPI
         self._comm = MPI.COMM_WORLD.Dup()
         self._comm.Set_errhandler(MPI.ERRORS_RETURN)

@@ -6,7 +6,6 @@ This module must not know how frames travel.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
 from typing import TypeVar
 
 import msgspec
