@@ -1,0 +1,65 @@
+"""What the README promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.commands import ROOT, parry_mpi, run
+
+from parry_mpi import errors
+
+README = (ROOT / "README.md").read_text()
+PROBLEMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+TUTORIAL, SWEEP = PROBLEMS
+
+
+def test_tutorial_problem(tmp_path):
+    """Protects the newcomer: the problem of the tutorial, as printed, gives the literature's count (A001411)."""
+    (tmp_path / "walks.py").write_text(TUTORIAL)
+    finished = run(parry_mpi("run", "walks.py", "n=6", "--json"), folder=tmp_path)
+    assert finished.code == 0, finished
+    assert finished.answer["result"] == 780
+
+
+def test_tutorial_problem_is_short():
+    """Protects the newcomer's ten minutes: the class to write has about 20 lines."""
+    assert len(TUTORIAL[TUTORIAL.index("class ") :].split("\n\n")) <= 5
+    assert len([line for line in TUTORIAL.splitlines() if line]) <= 20
+
+
+def test_sweep_problem(tmp_path):
+    """Protects readers of the reference: its example of a sweep runs as printed."""
+    (tmp_path / "sweep.py").write_text(SWEEP)
+    finished = run(parry_mpi("run", "sweep.py", "points=100", "--json"), folder=tmp_path)
+    assert finished.code == 0, finished
+    assert finished.answer["result"] == 0.25
+
+
+def test_exit_codes():
+    """Protects scripts: the table of exit codes has each code that parry_mpi can end with, and no other."""
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    assert {value for name, value in vars(errors).items() if name.startswith("EXIT_")} == listed
+
+
+def test_commands_exist():
+    """Protects readers: each command and option that the README names is there, and each command that is there is named."""
+    described = set(re.findall(r"^\| `parry-mpi (\w+)", README, re.MULTILINE))
+    help_text = run(parry_mpi("--help")).stdout
+    offered = set(re.findall(r"^ {2}(\w+)  ", help_text[help_text.index("Commands:") :], re.MULTILINE))
+    assert offered == described
+    options = set(re.findall(r"^ {2}(--[\w-]+)", run(parry_mpi("run", "--help")).stdout, re.MULTILINE))
+    assert options == set(re.findall(r"^\| `(--[\w-]+)", README, re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:jobs|slurm|tests)/[\w./]+|[\w.]+\.(?:md|cfg))`", README))))
+def test_files_exist(path):
+    """Protects readers: a file that the README names is there."""
+    assert (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("job", sorted(path.name for path in Path(ROOT, "jobs").glob("*.py")))
+def test_jobs_are_listed(job):
+    """Protects users from overlooking a problem: every file of jobs/ is in the README's table."""
+    assert f"| `jobs/{job}` |" in README
