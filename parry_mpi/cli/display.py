@@ -124,9 +124,9 @@ class Display:
         self._live.update(panel, refresh=True)
 
     def _panel(self, view: View, now_ms: int) -> Panel:
-        from rich.console import Group  # noqa: PLC0415 slow to import: only when somebody watches
-        from rich.panel import Panel  # noqa: PLC0415
+        from rich.panel import Panel  # noqa: PLC0415 slow to import: only when somebody watches
         from rich.progress_bar import ProgressBar  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
         elapsed = time_text((now_ms - self._began_at_ms) / 1000)
@@ -135,9 +135,10 @@ class Display:
         )
         bar = ProgressBar(total=1.0, completed=view.explored)
         last = Text(f"{count_text(view.nodes)} nodes, {', '.join(facts(view))}")
-        return Panel(
-            Group(first, bar, last), title=Text(self._title), title_align="left", subtitle=view.phase, subtitle_align="right"
-        )
+        rows = Table.grid(expand=True)
+        for row in (first, bar, last):
+            rows.add_row(row)
+        return Panel(rows, title=Text(self._title), title_align="left", subtitle=view.phase, subtitle_align="right")
 
 
 def facts(view: View) -> list[str]:

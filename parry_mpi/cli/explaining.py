@@ -37,33 +37,41 @@ def explained(function: Callable[[], int], *, quiet: bool = False) -> int:
         function: what to call.
         quiet: say nothing but what is a bug of ours: another rank says the rest.
     """
-    fail = _say_nothing if quiet else _fail
     try:
         code = function()
         sys.stdout.flush()
-    except click.ClickException as error:
-        return fail(_one_line(error), EXIT_USAGE)
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return fail("interrupted", EXIT_INTERRUPTED)
-    except ProblemError as error:
-        return error.exit_code if quiet else explain_problem_error(error)
-    except (InvariantError, LocalProtocolError):
-        return _bug()
-    except ParryError as error:
-        return fail(str(error), error.exit_code)
-    except SystemExit:  # click has met a broken pipe, and has taken care of the buffer
-        return EXIT_BROKEN_PIPE
-    except BrokenPipeError:
-        # What is still in the buffer must not raise again when the interpreter flushes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
-    except OSError as error:
-        traceback.print_exc()
-        return _fail(f"the operating system refused: {error}", EXIT_IO)
-    except Exception:  # noqa: BLE001 whatever it is, nobody foresaw it
-        return _bug()
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 whatever it is, the user is told in a line
+        return _explain(error, quiet=quiet)
+    return code
+
+
+def _explain(error: BaseException, *, quiet: bool) -> int:
+    fail = _say_nothing if quiet else _fail
+    match error:
+        case ProblemError():
+            code = error.exit_code if quiet else explain_problem_error(error)
+        case ParryError() if not isinstance(error, InvariantError | LocalProtocolError):
+            code = fail(str(error), error.exit_code)
+        case click.exceptions.Exit():
+            code = error.exit_code
+        case click.ClickException():
+            code = fail(_one_line(error), EXIT_USAGE)
+        case KeyboardInterrupt() | click.Abort():
+            code = fail("interrupted", EXIT_INTERRUPTED)
+        case SystemExit():  # click has met a broken pipe, and has taken care of the buffer
+            code = EXIT_BROKEN_PIPE
+        case BrokenPipeError():
+            # What is still in the buffer must not raise again when the interpreter flushes it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = EXIT_BROKEN_PIPE
+        case OSError():
+            traceback.print_exception(error)
+            code = _fail(f"the operating system refused: {error}", EXIT_IO)
+        case _:
+            traceback.print_exception(error)
+            code = _fail(
+                "this is a bug in parry_mpi: please report it with all of the above; what was committed is intact", EXIT_INTERNAL
+            )
     return code
 
 
@@ -74,13 +82,6 @@ def explain_problem_error(error: ProblemError) -> int:
     where = f" on {error.host}" if error.host else ""
     node = f", exploring the node {error.node}" if error.node else ""
     return _fail(f"the problem raised{where}{node}: {error}", EXIT_PROBLEM)
-
-
-def _bug() -> int:
-    traceback.print_exc()
-    return _fail(
-        "this is a bug in parry_mpi: please report it with all of the above; what was committed is intact", EXIT_INTERNAL
-    )
 
 
 def _fail(line: str, code: int) -> int:

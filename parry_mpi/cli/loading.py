@@ -136,11 +136,11 @@ def _import_error(source: str, error: BaseException) -> ProblemError:
     if isinstance(error, OSError) and first is None:
         raise UsageError(f"{source} cannot be read ({error.strerror or error})") from None
     described = problem_error(error.with_traceback(first))
-    return ProblemError(f"{source} cannot be imported: {described}", details=described.details, host=described.host)
+    return ProblemError(f"{source} cannot be imported: {described}", details=described.details)
 
 
 def _is_importer(filename: str) -> bool:
-    return filename.startswith("<frozen importlib") or OUR_FOLDER in Path(filename).parents or "/importlib/" in filename
+    return filename.startswith(("<frozen importlib", OUR_FOLDER)) or "/importlib/" in filename
 
 
 def _choose(module: ModuleType, source: str, class_name: str) -> type[Enumeration[Any, Any]]:
@@ -206,7 +206,11 @@ def _own_folder(module: ModuleType, file: Path) -> tuple[Path, bool]:
 
 def _belongs(file: Path, folder: Path) -> bool:
     """Whether a file is part of the problem at home in a folder: a virtual environment in that folder is not, nor are we."""
-    return file.is_relative_to(folder) and OUR_FOLDER not in file.parents and not INSTALLED & set(file.relative_to(folder).parts)
+    return (
+        file.is_relative_to(folder)
+        and not str(file).startswith(OUR_FOLDER)
+        and not INSTALLED & set(file.relative_to(folder).parts)
+    )
 
 
 def _source_file(module: ModuleType | None) -> Path | None:
