@@ -69,6 +69,7 @@ class Queens(Enumeration[Board, int]):
             solutions, height, nodes, lowest = place_queens_compiled(boards, len(frontier), budget, self.n, full_row)
             return Slice(solutions, boards[:height], nodes, lowest)
 
+        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
         return explore
 
 

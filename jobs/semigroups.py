@@ -78,6 +78,7 @@ class Semigroups(Enumeration[Semigroup, int]):
             found, height, nodes, lowest = remove_generators_compiled(semigroups, len(frontier), budget, genus)
             return Slice(found, semigroups[:height], nodes, lowest)
 
+        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
         return explore
 
 

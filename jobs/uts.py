@@ -163,6 +163,7 @@ class UnbalancedTree(Enumeration[Node, Tree], dict=True):
             nodes, depth, leaves, height, lowest = count_tree_compiled(pending, len(frontier), budget, room, letters, words)
             return Slice(Tree(nodes, depth, leaves), pending[:height], nodes, lowest)
 
+        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
         return explore
 
 

@@ -51,7 +51,7 @@ class Found:
 
 
 class ExplorationError(Exception):
-    """The user's code raised.
+    """The user's code raised. sys.exit() counts: it would end the explorer, and without isolation the run, as if all were well.
 
     Args:
         error: what it raised.
@@ -60,7 +60,7 @@ class ExplorationError(Exception):
         intact: what remains is as it was before that node, which stands last. False for a kernel: it may have changed the frontier.
     """
 
-    def __init__(self, error: Exception, value: Any, explored: int, node: Any, *, intact: bool) -> None:
+    def __init__(self, error: BaseException, value: Any, explored: int, node: Any, *, intact: bool) -> None:
         super().__init__(str(error))
         self.intact = intact
         self.value = value
@@ -136,7 +136,7 @@ class TreeSearch:
                     nodes += children
                     weights += shares(weight, len(children))
                     depths += [depth] * len(children)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ExplorationError(error, total, explored, node, intact=True) from error
         return total, explored
 
@@ -189,7 +189,7 @@ class KernelSearch:
             done = self._explore(self._frontier, budget)
             value, frontier, nodes, untouched = done
             self._check(frontier, nodes, budget)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ExplorationError(error, None, 0, last, intact=False) from error
         self._frontier = frontier
         self._reweigh(before, min(int(untouched), before - 1, len(frontier)))
@@ -235,8 +235,11 @@ class KernelSearch:
             return
         # All that is new came of the node at height ``untouched``, the last one taken off at the lowest point. It counts as
         # one part of its own, now explored, beside the new ones.
-        parts = shares(int(self._weights[untouched]), new_count + 1)[:new_count]
-        self._weights = np.concatenate((self._weights[:untouched], np.array(parts, dtype=np.int64)))
+        part, rest = divmod(int(self._weights[untouched]), new_count + 1)
+        weights = np.full(len(self._frontier), part, dtype=np.int64)
+        weights[:untouched] = self._weights[:untouched]
+        weights[untouched : untouched + rest] += 1
+        self._weights = weights
 
     def _jobs(self, nodes: Any, weights: Any) -> list[Job]:
         depth, killed = self._job.depth + 1, self._job.killed
@@ -306,8 +309,8 @@ class Exploration:
             if self._current is None:
                 return ()
         count = (len(self._waiting) + 1) // 2
-        given_jobs = tuple(self._waiting[:count])
-        del self._waiting[:count]
+        given_jobs = tuple(self._waiting[-count:])  # a bundle has its shallowest jobs last
+        del self._waiting[-count:]
         return given_jobs
 
     def remaining(self, *, apart: bool = False) -> tuple[Job, ...]:

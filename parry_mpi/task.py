@@ -126,7 +126,7 @@ def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return function(*args, **kwargs)
     except (ParryError, StopIteration):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit() would end our process as if all were well
         raise problem_error(error) from error
 
 

@@ -41,11 +41,12 @@ def explained(function: Callable[[], int], *, quiet: bool = False) -> int:
         code = function()
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 whatever it is, the user is told in a line
-        return _explain(error, quiet=quiet)
+        return explain(error, quiet=quiet)
     return code
 
 
-def _explain(error: BaseException, *, quiet: bool) -> int:
+def explain(error: BaseException, *, quiet: bool = False) -> int:
+    """Say what happened and return the exit code for it; ``quiet`` as above."""
     fail = _say_nothing if quiet else _fail
     match error:
         case ProblemError():

@@ -13,16 +13,6 @@ import click
 from parry_mpi.cli.wording import seconds
 
 
-class Seconds(click.ParamType[float]):
-    """A time on the command line."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the time in seconds; a default is one already."""
-        return value if isinstance(value, float) else seconds(value)
-
-
 @click.command("run", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
 @click.argument("problem", metavar="FILE.py[:Class]|MODULE[:Class]")
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
@@ -30,7 +20,7 @@ class Seconds(click.ParamType[float]):
     "--run-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where the state is kept; by default under runs/."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout.")
-@click.option("--stop-after", metavar="TIME", type=Seconds(), help="Stop after so long, to be continued (exit code 75).")
+@click.option("--stop-after", metavar="TIME", type=seconds, help="Stop after so long, to be continued (exit code 75).")
 @click.option(
     "--isolation",
     type=click.Choice(["process", "none"]),
@@ -56,23 +46,26 @@ class Seconds(click.ParamType[float]):
 @click.option(
     "--heartbeat-timeout",
     metavar="TIME",
-    type=Seconds(),
-    default=30.0,
-    help="A worker that is silent so long is lost.  [default: 30s]",
+    type=seconds,
+    default="30s",
+    show_default=True,
+    help="A worker that is silent so long is lost.",
 )
 @click.option(
     "--patience",
     metavar="TIME",
-    type=Seconds(),
-    default=60.0,
-    help="Take its jobs from a worker that does not share for so long while others idle; 0: never.  [default: 1m]",
+    type=seconds,
+    default="1m",
+    show_default=True,
+    help="Take its jobs from a worker that does not share for so long while others idle; 0: never.",
 )
 @click.option(
     "--grace",
     metavar="TIME",
-    type=Seconds(),
-    default=10.0,
-    help="How long a stop waits for jobs to be handed back.  [default: 10s]",
+    type=seconds,
+    default="10s",
+    show_default=True,
+    help="How long a stop waits for jobs to be handed back.",
 )
 def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, as_json: bool, **options: Any) -> int:
     """Explore a problem, or go on exploring it.

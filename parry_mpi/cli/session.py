@@ -13,11 +13,12 @@ from typing import Any
 
 from parry_mpi.cli import loading, parameters
 from parry_mpi.cli.display import Display
-from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explain_problem_error, explained
+from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explain, explain_problem_error, explained
 from parry_mpi.cli.telling import Ending, say, tell
 from parry_mpi.core.records import Quarantined
 from parry_mpi.errors import EXIT_INTERNAL, ParryError, ProblemError, UsageError
 from parry_mpi.problem import Enumeration
+from parry_mpi.runtime import processes
 from parry_mpi.runtime.coordinator_loop import Watchers
 from parry_mpi.runtime.farm import Options, Outcome, coordinate, decline, work
 from parry_mpi.store.identity import Identity, plain_parameters
@@ -155,7 +156,11 @@ def _follow(request: Request) -> int:
         prepared = prepare(request)
         return prepared.task, prepared.identity.fingerprint()
 
-    transport, code = work(load, mpi.MpiTransport, request.options)
+    try:
+        transport, code = work(load, mpi.MpiTransport, request.options)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever it is
+        # At the end of the interpreter MPI would wait for the other ranks, and they for this one: leave so that the launcher sees it.
+        processes.leave(explain(error, quiet=True))
     transport.close(orderly=True, code=code)
     return code
 

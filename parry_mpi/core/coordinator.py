@@ -253,7 +253,7 @@ class Coordinator:
         if worker is not None:
             self._lose(worker, "another process took its place")
         if hello.fingerprint != self.settings.fingerprint:
-            self._note("refused", host=hello.host, pid=hello.pid, why="another problem or other parameters")
+            self._note("turned away", host=hello.host, pid=hello.pid, why="another problem or other parameters")
             ours, theirs = self.settings.fingerprint, hello.fingerprint
             self._send(peer, Refused(f"this run's problem and parameters have fingerprint {ours}, the worker's {theirs}"))
             return
@@ -528,7 +528,7 @@ class Coordinator:
         if worker.lease is not None:
             self._kill(worker.lease, why, worker.hello.host)
         self._forget(worker)
-        self._note("lost", worker=worker.worker, host=worker.hello.host, why=why)
+        self._note("lost", worker=worker.worker, peer=worker.peer, host=worker.hello.host, why=why)
 
     def _forget(self, worker: Worker) -> None:
         del self.volatile.workers[worker.worker]

@@ -16,7 +16,7 @@ BUNDLE_MS = 200
 longer bundles would only be shared more often."""
 
 BUNDLE_JOBS_MAX = 50_000
-"""Most jobs in a bundle. Bounds a message, and how long encoding it keeps the coordinator (some 10 ms)."""
+"""Most jobs in a bundle, a run of roots counting once. Bounds a message, and how long encoding it keeps the coordinator (10 ms)."""
 
 BUNDLE_BYTES_MAX = 1 << 20
 """Stop adding jobs to a bundle beyond this size; one job may be larger by itself."""
@@ -76,7 +76,7 @@ class BundlePolicy:
             return 1
         wanted = BUNDLE_MS * 1000 * self._solved / max(self._explored_us, 1.0)
         fair = pending_count / (2 * max(workers_count, 1))
-        return max(1, min(int(wanted), int(fair), BUNDLE_JOBS_MAX))
+        return max(1, min(int(wanted), int(fair)))
 
     def choose(
         self, candidates: Iterable[tuple[JobId, Job]], pending_count: int, workers_count: int
@@ -98,7 +98,7 @@ class BundlePolicy:
         left: tuple[Job, ...] = ()
         count, size_bytes = 0, 0
         for job_id, job in candidates:
-            if count >= wanted or (jobs and size_bytes + job.size_bytes > BUNDLE_BYTES_MAX):
+            if count >= wanted or len(jobs) >= BUNDLE_JOBS_MAX or (jobs and size_bytes + job.size_bytes > BUNDLE_BYTES_MAX):
                 break
             if job.count > wanted - count:
                 job, rest = cut(job, wanted - count)  # noqa: PLW2901 the run is handed out in part

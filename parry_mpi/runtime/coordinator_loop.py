@@ -15,7 +15,7 @@ import msgspec
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Committed, Effects, Event, Failure, PeerGone, Phase, ProblemRaised, Received, StopAsked, Tick
 from parry_mpi.core.ids import Peer
-from parry_mpi.core.messages import FromCoordinator, Goodbye
+from parry_mpi.core.messages import Alive, FromCoordinator, Goodbye
 from parry_mpi.core.view import View, view
 from parry_mpi.errors import CommitFailed, ProblemError, RemoteProtocolError, UsageError
 from parry_mpi.runtime import clock, processes
@@ -23,6 +23,7 @@ from parry_mpi.runtime.committer import Commit, Committer, Done
 from parry_mpi.runtime.deadline import Deadline
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.runtime.signals import StopSignals
+from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
 from parry_mpi.store.rows import merge
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task, call
@@ -35,6 +36,15 @@ milliseconds of another thread."""
 
 RETRY_MS = 1_000
 """How long to wait after a commit failed before trying again."""
+
+FIRST_WORKER_MS = 600_000
+"""How long to wait for the first worker: hundreds of ranks that start Python from one busy file system take minutes."""
+
+WARNINGS = {
+    "lost": "worker {worker} on {host} is lost: {why}",
+    "turned away": "a worker on {host} was turned away: {why}",
+}
+"""What is told to the user beside the log: the run goes on, but not as it was meant to."""
 
 SHOW_MS = 200
 PUBLISH_MS = 1_000
@@ -75,7 +85,8 @@ class CoordinatorLoop:
 
     Attributes:
         result: what the run found so far.
-        seen, departed: the peers that were ever heard of, and those that said goodbye.
+        seen, departed, lost: the peers that were ever heard of, those that said goodbye, and those that were given up since they
+            were last heard of.
     """
 
     def __init__(
@@ -93,6 +104,7 @@ class CoordinatorLoop:
         self.result = result
         self.seen: set[Peer] = set()
         self.departed: set[Peer] = set()
+        self.lost: set[Peer] = set()
         self._task = task
         self._transport = transport
         self._directory = directory
@@ -110,11 +122,17 @@ class CoordinatorLoop:
         self._commit_at_ms = self._began_at_ms + COMMIT_MS
         self._show_at_ms = self._publish_at_ms = self._began_at_ms
         self._impatience_told = False
+        self._worked_at_ms = self._began_at_ms
 
     @property
     def ended(self) -> bool:
         """Whether the last commit is on disk and everybody was told."""
         return self.coordinator.phase is Phase.ENDED
+
+    @property
+    def impatient(self) -> bool:
+        """Whether the user wants to wait for nothing any more."""
+        return self._stop.impatient
 
     def begin(self) -> None:
         """Take the first step: pull the roots, if that was not done in an earlier life."""
@@ -133,6 +151,7 @@ class CoordinatorLoop:
         active = self._receive()
         self._look_at_signals()
         now_ms = clock.now_ms()
+        self._look_for_workers(now_ms)
         if self._wake_at_ms is not None and now_ms >= self._wake_at_ms:
             self._step(Tick())
         done = self._committer.poll()
@@ -156,7 +175,10 @@ class CoordinatorLoop:
 
     def _receive(self) -> bool:
         frames = self._transport.receive()
-        self.seen.update(peer for peer, _ in frames)
+        heard = {peer for peer, _ in frames}
+        self.seen |= heard
+        self.lost -= heard
+        active = False
         for peer, frame in frames:
             try:
                 messages = codec.decode_from_worker(frame)
@@ -166,12 +188,14 @@ class CoordinatorLoop:
             replies: list[tuple[Peer, FromCoordinator]] = []
             if any(isinstance(message, Goodbye) for message in messages):
                 self.departed.add(peer)
+            # A sign of life calls for nothing: it must not keep an idle coordinator looking every millisecond.
+            active = active or any(not isinstance(message, Alive) for message in messages)
             for message in messages:
                 replies += self._step_quietly(Received(peer, message))
             self._send(replies)
         for peer in self._transport.failed_peers():
             self._step(PeerGone(peer, "its process is gone"))
-        return bool(frames)
+        return active
 
     def _look_at_signals(self) -> None:
         if self._stop.name and not self._stop.seen:
@@ -185,6 +209,17 @@ class CoordinatorLoop:
             why, self._deadline = self._deadline.why, None
             self._watchers.warn(f"stopping ({why}): collecting what remains")
             self._step(StopAsked(why))
+
+    def _look_for_workers(self, now_ms: int) -> None:
+        """Stop when nobody is left to explore: ranks that died do not come back. One that was held for dead may."""
+        if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING:
+            self._worked_at_ms = now_ms
+            return
+        everybody_left = len(self.departed) == self._transport.size - 1
+        patience_ms = self.coordinator.settings.heartbeats_missed_max * HEARTBEAT_MS if self.seen else FIRST_WORKER_MS
+        if everybody_left or now_ms >= self._worked_at_ms + patience_ms:
+            self._watchers.warn("stopping: no worker is left")
+            self._step(StopAsked("the loss of all workers"))
 
     # Step and out
 
@@ -216,6 +251,10 @@ class CoordinatorLoop:
             self.result = call(self._task.problem.add_result, self.result, value, fold.host)
         for note in effects.notes:
             self._directory.log(note.event, **note.facts)
+            if note.event == "lost":
+                self.lost.add(Peer(int(note.facts["peer"])))
+            if note.event in WARNINGS:
+                self._watchers.warn(WARNINGS[note.event].format(**note.facts))
         self._must_commit = self._must_commit or effects.must_commit
         self._wake_at_ms = effects.wake_at_ms
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -16,13 +17,13 @@ from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.channel import Channel
 from parry_mpi.runtime.exploring import Exploring
-from parry_mpi.runtime.nursery import Ended, NurseryClient, Spawned
+from parry_mpi.runtime.nursery import Ended, NurseryClient
 from parry_mpi.task import Task
 
-SPAWN_PATIENCE_S = 30.0
+SPAWN_MS_MAX = 10_000
 """How long a nursery may take to fork. It forks within milliseconds; a machine that swaps may take seconds."""
 
-RESPAWN_PAUSE_S = 1.0
+RESPAWN_MS = 1_000
 """When the machine could not fork (no memory, too many processes), how long to wait before trying again."""
 
 
@@ -39,6 +40,10 @@ class Explorer(Protocol):
     def wants_turn(self) -> bool:
         """Whether turn() explores by itself and should be called without a pause."""
 
+    @property
+    def able(self) -> bool:
+        """Whether it can explore; a worker whose explorer cannot shows no sign of life."""
+
     def filenos(self) -> Iterable[int]:
         """File descriptors on which something to be seen by turn() arrives."""
 
@@ -53,6 +58,8 @@ class InlineExplorer:
         task: whose problem it is.
         kernel: what the problem's kernel() returned.
     """
+
+    able = True
 
     def __init__(self, task: Task, kernel: Explore | None) -> None:
         self._exploring = Exploring(task, kernel)
@@ -75,11 +82,52 @@ class InlineExplorer:
         """Nothing goes on between turns: there is nothing to stop."""
 
 
+class Child:
+    """An explorer process, from the request for it until the nursery says that it is gone.
+
+    Attributes:
+        channel: to it; what is said before it is born waits there.
+        pid: None until it is born.
+        status: how it ended; None until then.
+        condemned: it is to be killed, or was.
+    """
+
+    def __init__(self, nursery: NurseryClient) -> None:
+        ours, self._theirs = socket.socketpair()
+        self.channel: Channel[FromExplorer] = Channel(ours, HandedOver | Raised | Died)
+        self.pid: int | None = None
+        self.status: int | None = None
+        self.condemned = False
+        self._nursery = nursery
+
+    def request(self) -> None:
+        """Ask the nursery for it."""
+        self._nursery.spawn(self._theirs)
+
+    def born(self, pid: int) -> None:
+        """It is there."""
+        self.pid = pid
+        self._theirs.close()
+        if self.condemned:
+            self._nursery.kill(pid)
+
+    def condemn(self) -> None:
+        """Have it killed, as soon as it is there."""
+        if not self.condemned and self.pid is not None and self.status is None:
+            self._nursery.kill(self.pid)
+        self.condemned = True
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self.channel.close()
+        self._theirs.close()
+
+
 class ProcessExplorer:
-    """Have the exploring done by a child of the nursery; replace it when it dies.
+    """Have the exploring done by a child of the nursery; replace it when it dies. Nothing here waits for it, or for the nursery.
 
     Args:
-        nursery: where explorers come from.
+        nursery: where explorers come from. It is waited for once, here: it loads the problem and compiles its kernel first.
     """
 
     wants_turn = False
@@ -87,73 +135,86 @@ class ProcessExplorer:
     def __init__(self, nursery: NurseryClient) -> None:
         self._nursery = nursery
         self._lease: LeaseId | None = None
-        self._ended: dict[int, int] = {}
-        self._spawn()
+        self._unborn: deque[Child] = deque()
+        self._asked_at_ms = 0
+        self._ask_again_at_ms: int | None = None
+        self._child = Child(nursery)
+        self._request()
+        self._hear(None)
 
     def order(self, order: ToExplorer) -> None:
         if isinstance(order, Abandon):
             if order.lease == self._lease:
                 # It may be deep in the user's code, where no word reaches it: only a signal does.
-                self._lease = None
                 self._replace()
             return
         if isinstance(order, Begin):
             self._lease = order.lease
-        self._channel.send(order)
+        self._child.channel.post(order)
 
     def turn(self) -> list[FromExplorer]:
-        events: list[FromExplorer] = list(self._channel.receive())
+        self._hear(0.0)
+        if self._ask_again_at_ms is not None and clock.now_ms() >= self._ask_again_at_ms:
+            self._request()
+        child = self._child
+        child.channel.flush()
+        events = child.channel.receive()
         for event in events:
-            if isinstance(event, Raised) or (isinstance(event, HandedOver) and not event.remaining):
+            if not isinstance(event, HandedOver) or not event.remaining:
                 self._lease = None
-        if self._channel.closed:
-            # It may have closed its socket without ending: user code can do that. A dead one takes no notice of the signal.
-            self._nursery.kill(self._pid)
-            reason = self._bury()
+        if any(isinstance(event, Died) for event in events):
+            self._replace()
+        elif child.status is not None:
             if self._lease is not None:
-                events.append(Died(self._lease, reason))
-                self._lease = None
-            self._spawn()
+                events.append(Died(self._lease, processes.describe_exit(child.status)))
+            self._replace()
+        elif child.channel.closed:
+            # It may have closed its socket without ending: user code can do that. And it may have died without closing it: a
+            # process that it started has a copy. So what counts is what the nursery says.
+            child.condemn()
         return events
 
+    @property
+    def able(self) -> bool:
+        return not self._unborn or clock.now_ms() < self._asked_at_ms + SPAWN_MS_MAX
+
     def filenos(self) -> Iterable[int]:
-        return (self._channel.fileno(),)
+        # A closed channel is readable for ever: there is nothing more to wait for on it.
+        return (self._nursery.fileno(),) if self._child.channel.closed else (self._nursery.fileno(), self._child.channel.fileno())
 
     def close(self) -> None:
-        self._channel.close()
+        self._child.close()
         self._nursery.close()
 
-    def _spawn(self) -> None:
-        while True:
-            self._channel: Channel[HandedOver | Raised] = Channel(self._nursery.spawn(), HandedOver | Raised)
-            spawned = self._await_spawned()
-            self._pid = spawned.pid
-            if spawned.pid:
-                return
-            self._channel.close()
-            clock.sleep(RESPAWN_PAUSE_S)
-
-    def _await_spawned(self) -> Spawned:
-        while True:
-            for answer in self._nursery.answers(SPAWN_PATIENCE_S):
-                if isinstance(answer, Spawned):
-                    return answer
-                self._ended[answer.pid] = answer.status
+    def _request(self) -> None:
+        self._ask_again_at_ms = None
+        self._asked_at_ms = clock.now_ms()
+        self._unborn.append(self._child)
+        self._child.request()
 
     def _replace(self) -> None:
-        self._nursery.kill(self._pid)
-        self._channel.close()
-        self._bury()
-        self._spawn()
+        self._lease = None
+        self._child.condemn()
+        self._child.channel.close()
+        if self._child.pid is None and self._child not in self._unborn:
+            self._child.close()
+        self._child = Child(self._nursery)
+        self._request()
 
-    def _bury(self) -> str:
-        """Wait for the word that the explorer is gone, and say how it went."""
-        self._channel.close()
-        while self._pid not in self._ended:
-            for answer in self._nursery.answers(SPAWN_PATIENCE_S):
-                if isinstance(answer, Ended):
-                    self._ended[answer.pid] = answer.status
-        return processes.describe_exit(self._ended.pop(self._pid))
+    def _hear(self, timeout_s: float | None) -> None:
+        """Take in what the nursery says."""
+        for answer in self._nursery.answers(timeout_s):
+            if isinstance(answer, Ended):
+                if answer.pid == self._child.pid:
+                    self._child.status = answer.status
+                continue
+            child = self._unborn.popleft()
+            if answer.pid:
+                child.born(answer.pid)
+            elif child is self._child:
+                self._ask_again_at_ms = clock.now_ms() + RESPAWN_MS
+            else:
+                child.close()
 
 
 def explore_in_child(task: Task, kernel: Explore | None, end: socket.socket) -> None:
@@ -168,3 +229,5 @@ def explore_in_child(task: Task, kernel: Explore | None, end: socket.socket) -> 
         told = exploring.turn()
         if told is not None:
             channel.send(told)
+        if isinstance(told, Died):  # of its own accord: what is left of it is not to be trusted with anything more
+            return

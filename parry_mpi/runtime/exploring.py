@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 
-from parry_mpi.core.worker import Abandon, Ask, Begin, Go, HandedOver, Raised, ToExplorer, Want
+from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Raised, ToExplorer, Want
 from parry_mpi.errors import ParryError, ProblemError, unreachable
 from parry_mpi.job import Job
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock
 from parry_mpi.search import Exploration, ExplorationError, SliceTuner
-from parry_mpi.task import Task, call
+from parry_mpi.task import Task
 
 SLICE_MS = 5.0
 """How long a slice should last: how soon an order is obeyed. Shorter slices cost speed, a call of a kernel being some 20 us."""
@@ -69,11 +69,12 @@ class Exploring:
             case _:
                 unreachable(order)
 
-    def turn(self) -> HandedOver | Raised | None:
+    def turn(self) -> FromExplorer | None:
         """Explore one slice, or hand over if that is wanted or nothing is left to explore.
 
         Returns:
-            What is to be told, or None.
+            What is to be told, or None. Died: there was no memory left, which may be the neighbours' fault, and different at the
+            next try; nothing since the last handing over can be told.
         """
         begin = self._begin
         if begin is None or not self.busy:
@@ -82,9 +83,15 @@ class Exploring:
             if self._exploration is None:
                 self._exploration = Exploration(self._task, begin.jobs, self._kernel)
             return self._turn(begin, self._exploration)
+        except MemoryError:
+            return self._out_of_memory(begin)
         except ExplorationError as error:
+            if isinstance(error.__cause__, MemoryError):
+                return self._out_of_memory(begin)
             return self._raised(begin, error.to_problem_error(), intact=error.intact)
         except ParryError as error:
+            if isinstance(error.__cause__, MemoryError):
+                return self._out_of_memory(begin)
             return self._raised(begin, error, intact=False)
 
     def _turn(self, begin: Begin, exploration: Exploration) -> HandedOver | None:
@@ -141,13 +148,12 @@ class Exploring:
         details, node = (error.details, error.node) if isinstance(error, ProblemError) else ("", "")
         return Raised(begin.lease, str(error), details, node, before is not None, before)
 
+    def _out_of_memory(self, begin: Begin) -> Died:
+        self._stop()
+        return Died(begin.lease, "it ran out of memory (MemoryError)")
+
     def _stop(self) -> None:
         self._begin = None
         self._exploration = None
         self._want = None
         self._stretch = None
-
-
-def warm(task: Task) -> Explore | None:
-    """Return the problem's kernel, compiled as far as it compiles itself; once for every process that explores or forks explorers."""
-    return call(task.problem.kernel)

@@ -5,6 +5,7 @@ This module must not read the command line nor print.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from parry_mpi.core.policy import Settings
 from parry_mpi.core.records import Restarted
 from parry_mpi.core.state import State
 from parry_mpi.core.view import View
-from parry_mpi.errors import EXIT_COMPLETE, ParryError, ProblemError
+from parry_mpi.errors import EXIT_COMPLETE, EXIT_STOPPED, ParryError, ProblemError
 from parry_mpi.problem import Explore, Slice, overrides
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers
@@ -163,7 +164,10 @@ def work(
         explorer = InlineExplorer(task, _kernel(task))
     loop = WorkerLoop(fingerprint, processes.host_name(), transport, explorer, _heartbeat_ms(options))
     backoff = clock.Backoff()
+    parent = os.getppid()
     while not loop.left:
+        if os.getppid() != parent:
+            processes.leave(EXIT_STOPPED)  # the launcher is gone, and this rank cannot tell whether the others are
         if loop.turn() or loop.restless:
             backoff.active()
         else:
@@ -277,8 +281,10 @@ def _dismiss(loop: CoordinatorLoop, transport: Transport) -> bool:
     ended_at_ms = clock.now_ms()
     backoff = clock.Backoff()
     while not everybody <= loop.departed:
+        if everybody <= loop.departed | loop.lost:
+            return False  # whoever is left is dead
         patience_s = DEPARTING_S if everybody <= loop.seen else STARTING_S
-        if clock.now_ms() >= ended_at_ms + patience_s * 1000 or transport.failed_peers():
+        if clock.now_ms() >= ended_at_ms + patience_s * 1000 or transport.failed_peers() or loop.impatient:
             return False
         if loop.turn():
             backoff.active()

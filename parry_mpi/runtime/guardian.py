@@ -1,8 +1,8 @@
 """The guardian: on an MPI rank other than 0, the process that the launcher started.
 
 It never touches MPI. Before MPI is initialised it forks the process that becomes the rank, and serves it as a nursery. If the rank is
-killed, the guardian stays: the launcher keeps its connection, notices nothing, and the other ranks go on. This module must not
-know what the rank does.
+killed, the guardian stays: the launcher keeps its connection, notices nothing, and the other ranks go on. If the launcher is
+killed, the guardian goes, and the rank with it. This module must not know what the rank does.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import NoReturn
 
+from parry_mpi.errors import EXIT_STOPPED
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.nursery import Nursery, NurseryClient, pair
 
@@ -38,18 +39,22 @@ def guarded(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryCl
         _guard(rank, theirs, prepare, launcher)
     theirs.close()
     processes.die_with_parent(guardian)
+    processes.show_as("parry-worker")
     return NurseryClient(ours)
 
 
 def _guard(rank: int, theirs: socket.socket, prepare: Callable[[], Callable[[socket.socket], None]], launcher: int) -> NoReturn:
     """Be the guardian: serve the rank, then end as it ended, or stay if it was killed."""
-    Nursery(theirs, prepare()).serve()
+    processes.show_as("parry-guardian")
+    Nursery(theirs, prepare(), launcher).serve()
+    if os.getppid() != launcher:
+        processes.leave(EXIT_STOPPED)  # and the rank with us
     _, status = os.waitpid(rank, 0)
     if os.WIFEXITED(status):
         processes.leave(os.WEXITSTATUS(status))
     while os.getppid() == launcher:
         clock.sleep(WATCH_S)
-    processes.leave(1)
+    processes.leave(EXIT_STOPPED)
 
 
 def nursery_beside(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryClient:
@@ -59,11 +64,13 @@ def nursery_beside(prepare: Callable[[], Callable[[socket.socket], None]]) -> Nu
         prepare: called once in the nursery; returns what an explorer does with its connection to this process.
     """
     ours, theirs = pair()
+    parent = os.getpid()
 
     def serve() -> None:
+        processes.show_as("parry-nursery")
         processes.ignore_stop_signals()
         ours.close()
-        Nursery(theirs, prepare()).serve()
+        Nursery(theirs, prepare(), parent).serve()
 
     processes.fork_child(serve)
     theirs.close()

@@ -22,9 +22,15 @@ from parry_mpi.runtime import processes
 
 REQUEST_BYTES_MAX = 1 << 16
 
+WATCH_S = 1.0
+"""How often a nursery looks whether the process that started it is still there."""
+
+
+GONE = "the process that starts explorers is gone; run the same command again"
+
 
 class Spawn(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Fork an explorer; its end of a socket pair travels with this request."""
+    """Fork an explorer; its end of a socket pair travels with this request. Answered in order, each with Spawned."""
 
 
 class Kill(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -57,31 +63,33 @@ class Nursery:
     Args:
         control: the connection to the supervisor; one request or answer a packet.
         explore: what a forked explorer does with its socket; it does not return before it is told to leave.
+        parent: process id of the parent. When that is gone, so is the run, whatever the supervisor thinks.
     """
 
-    def __init__(self, control: socket.socket, explore: Callable[[socket.socket], None]) -> None:
+    def __init__(self, control: socket.socket, explore: Callable[[socket.socket], None], parent: int) -> None:
         self._control = control
         self._explore = explore
+        self._parent = parent
         self._children: set[int] = set()
         self._decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 
     def serve(self) -> None:
-        """Answer requests and report deaths until the supervisor is gone; then end all explorers."""
+        """Answer requests and report deaths until the supervisor or the parent is gone; then end all explorers."""
         sleeper, waker = socket.socketpair()
         sleeper.setblocking(False)
         waker.setblocking(False)
         signal.signal(signal.SIGCHLD, _do_nothing)
         signal.set_wakeup_fd(waker.fileno())
-        while True:
+        while os.getppid() == self._parent:
             self._reap()
-            readable, _, _ = select.select([self._control, sleeper], [], [])
+            readable, _, _ = select.select([self._control, sleeper], [], [], WATCH_S)
             if sleeper in readable:
                 sleeper.recv(REQUEST_BYTES_MAX)
             if self._control in readable and not self._request():
                 break
         signal.set_wakeup_fd(-1)
         for pid in self._children:
-            os.kill(pid, signal.SIGKILL)
+            processes.kill_group(pid)
 
     def _request(self) -> bool:
         """Take one request; say whether there will be more."""
@@ -94,7 +102,7 @@ class Nursery:
         request = self._decoder.decode(packet)
         if isinstance(request, Kill):
             if request.pid in self._children:
-                os.kill(request.pid, signal.SIGKILL)
+                processes.kill_group(request.pid)
             return True
         handles = array.array("i")
         for _, _, data in ancillary:
@@ -107,11 +115,13 @@ class Nursery:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.close()
+            processes.show_as("parry-explorer")
             processes.go_first_without_memory()
+            processes.leave_stop_signals_to_others()
             self._explore(end)
 
         try:
-            pid = processes.fork_child(explore)
+            pid = processes.fork_child(explore, own_group=True)
         except OSError as error:
             self._answer(Spawned(0, f"{error.strerror}"))
         else:
@@ -121,10 +131,11 @@ class Nursery:
 
     def _reap(self) -> None:
         for pid in list(self._children):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                # What it started goes with it. Until it is waited for, nobody else can have its number.
+                processes.kill_group(pid)
                 self._children.discard(pid)
-                self._answer(Ended(pid, status))
+                self._answer(Ended(pid, os.waitpid(pid, 0)[1]))
 
     def _answer(self, answer: Answer) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the supervisor is gone: seen at the next request
@@ -142,32 +153,35 @@ class NurseryClient:
         self._control = control
         self._decoder: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
-    def spawn(self) -> socket.socket:
-        """Ask for an explorer; Spawned tells when it is there.
+    def spawn(self, end: socket.socket) -> None:
+        """Ask for an explorer that uses a copy of this connection; Spawned tells when it is there.
 
-        Returns:
-            Our end of the connection to it.
+        Raises:
+            PeerLost: the nursery is gone.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._control, [msgspec.msgpack.encode(Spawn())], [theirs.fileno()])
-        return ours
+        self._ask(lambda: socket.send_fds(self._control, [msgspec.msgpack.encode(Spawn())], [end.fileno()]))
 
     def kill(self, pid: int) -> None:
-        """End an explorer; Ended tells when it is gone."""
-        self._control.send(msgspec.msgpack.encode(Kill(pid)))
+        """End an explorer and what it started; Ended tells when it is gone.
 
-    def answers(self, timeout_s: float) -> list[Answer]:
-        """Return what the nursery said, waiting at most so long for the first word.
+        Raises:
+            PeerLost: the nursery is gone.
+        """
+        self._ask(lambda: self._control.send(msgspec.msgpack.encode(Kill(pid))))
+
+    def answers(self, timeout_s: float | None = 0.0) -> list[Answer]:
+        """Return what the nursery said, waiting at most so long for the first word; None: as long as it takes.
 
         Raises:
             PeerLost: the nursery is gone.
         """
         answers: list[Answer] = []
         while select.select([self._control], [], [], 0 if answers else timeout_s)[0]:
-            packet = self._control.recv(REQUEST_BYTES_MAX)
+            packet = b""
+            with contextlib.suppress(ConnectionResetError):
+                packet = self._control.recv(REQUEST_BYTES_MAX)
             if not packet:
-                raise PeerLost("the process that starts explorers is gone; run the same command again")
+                raise PeerLost(GONE)
             answers.append(self._decoder.decode(packet))
         return answers
 
@@ -178,6 +192,12 @@ class NurseryClient:
     def close(self) -> None:
         """Let the nursery end all explorers."""
         self._control.close()
+
+    def _ask(self, send: Callable[[], object]) -> None:
+        try:
+            send()
+        except (BrokenPipeError, ConnectionResetError):
+            raise PeerLost(GONE) from None
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

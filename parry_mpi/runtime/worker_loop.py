@@ -61,7 +61,8 @@ class WorkerLoop:
         for event in self._explorer.turn():
             active = True
             self._perform(self.worker.explored(event, clock.now_ms()))
-        self._perform(self.worker.tick(clock.now_ms()))
+        if self._explorer.able:
+            self._perform(self.worker.tick(clock.now_ms()))
         self._transport.progress()
         return active
 

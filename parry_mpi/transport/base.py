@@ -21,26 +21,35 @@ class Transport(Protocol):
 
     Attributes:
         size: how many ends there are, the coordinator's included.
+        unsent_bytes: how much was handed to send() and is still held here. To keep it bounded is the caller's part.
     """
 
     size: int
+    unsent_bytes: int
 
     def receive(self) -> list[tuple[Peer, bytes]]:
         """Return frames that have arrived, at most FRAMES_AT_ONCE, in order for each peer. Never waits."""
 
     def send(self, peer: Peer, frame: bytes) -> None:
-        """Send a frame, after those sent to this peer before. Never waits; a peer that is gone does not get it."""
+        """Send a frame, after those sent to this peer before. Never waits; a peer that is gone does not get it.
+
+        Raises:
+            LocalProtocolError: there is no such peer, or the transport was closed.
+        """
 
     def progress(self) -> bool:
         """Move on what was sent; say whether some of it is still on its way. Never waits."""
+
+    def forget(self, peer: Peer) -> None:
+        """Neither send to this peer any more nor count what it has not taken: it is known from elsewhere to be gone."""
 
     def failed_peers(self) -> set[Peer]:
         """Return the peers that became known to be gone since the last call; empty where nothing tells."""
 
     def close(self, *, orderly: bool, code: int) -> None:
-        """End it.
+        """End it. To close again does nothing.
 
         Args:
             orderly: everybody has said goodbye and closes too. If not, nobody may be waited for, and this may end the process.
-            code: the exit code that the launcher shall return.
+            code: the exit code with which this process is about to end; rank 0's is the one that the launcher shall return.
         """

@@ -5,46 +5,56 @@ This module must not know what a frame says.
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 
 from parry_mpi.core.ids import Peer
+from parry_mpi.errors import LocalProtocolError
 from parry_mpi.transport.base import COORDINATOR, FRAMES_AT_ONCE
 
 WORKER = Peer(1)
+"""The other end, for the coordinator."""
 
 
 class InProcessTransport:
-    """One of two ends.
+    """One of two ends; each may be used by a thread of its own.
 
     Args:
         other: who is at the other end.
-        incoming, outgoing: the queues; the other end has them the other way round.
+        incoming: the queue from there.
+        outgoing: the queue to there.
     """
 
     size = 2
+    unsent_bytes = 0
 
     def __init__(self, other: Peer, incoming: deque[bytes], outgoing: deque[bytes]) -> None:
         self._other = other
         self._incoming = incoming
         self._outgoing = outgoing
+        self._closed = False
+        self._forgotten = False
 
     def receive(self) -> list[tuple[Peer, bytes]]:
         count = min(len(self._incoming), FRAMES_AT_ONCE)
-        return [(self._other, self._incoming.popleft()) for _ in itertools.repeat(None, count)]
+        return [(self._other, self._incoming.popleft()) for _ in range(count)]
 
     def send(self, peer: Peer, frame: bytes) -> None:
-        if peer == self._other:
+        if self._closed or peer != self._other:
+            raise LocalProtocolError(f"a frame for peer {peer}, {'after the end' if self._closed else 'who does not exist'}")
+        if not self._forgotten:
             self._outgoing.append(frame)
 
     def progress(self) -> bool:
         return False
 
+    def forget(self, peer: Peer) -> None:
+        self._forgotten = self._forgotten or peer == self._other
+
     def failed_peers(self) -> set[Peer]:
         return set()
 
     def close(self, *, orderly: bool, code: int) -> None:
-        """There is nothing to end."""
+        self._closed = True
 
 
 def pair() -> tuple[InProcessTransport, InProcessTransport]:

@@ -1,4 +1,4 @@
-"""The MPI transport: point to point, never blocking; the only module that imports mpi4py.
+"""The MPI transport: point to point, never blocking; the only module that imports mpi4py, and only when a transport is made.
 
 This module must not know what a frame says.
 """
@@ -7,179 +7,271 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, NoReturn
 
 from parry_mpi.core.ids import Peer
-from parry_mpi.errors import UsageError
-from parry_mpi.transport.base import FRAMES_AT_ONCE
+from parry_mpi.errors import EXIT_STOPPED, LocalProtocolError, PeerLost, UsageError
+from parry_mpi.transport import launcher
+from parry_mpi.transport.base import COORDINATOR, FRAMES_AT_ONCE
+from parry_mpi.transport.launcher import launched, launched_rank, launched_size
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+__all__ = ["MpiTransport", "launched", "launched_rank", "launched_size"]
 
 TAG = 1
 
-RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
-SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS")
-"""What launchers set. SLURM_NTASKS counts only beside a rank variable: a batch script without srun has it, too."""
+ARRIVING_BYTES_MAX = 2**28
+"""While more than this is on its way in, no further frame is taken up: what waits at the sender costs no memory here."""
 
-LEAVING_S = 10.0
-"""How long an orderly end waits for the other ranks to come to the same point."""
+LOOK_S = 0.001
+MEETING_LOOKS_COUNT = 10_000
+"""How long the coordinator waits for the others at an orderly end: 10 s, after everybody has said goodbye."""
+
+FOLLOWING_LOOKS_COUNT = 60_000
+"""How long the others wait for it: it may have much to write before it comes, and it is the one that should give up first."""
 
 READING_S = 0.2
 """How long the launcher is given to read what was printed before the world is aborted."""
 
-LOOK_S = 1e-3
+HOW_TO_INSTALL = 'pip install "parry_mpi[mpich]" and use the mpiexec that comes with it'
 
 
 @dataclass
-class Arriving:
-    """A frame on its way in."""
+class Moving:
+    """A frame on its way, in or out; MPI uses the buffer until the request is done."""
 
-    source: Peer
-    buffer: bytearray
-    request: Any
+    request: MPI.Request
+    buffer: bytes | bytearray
 
 
 class MpiTransport:
-    """One rank's end.
+    """One rank's end. Only one thread may use it.
+
+    Args:
+        comm: whose ranks are the peers, or None for all ranks that the launcher started: this initialises MPI, once in a process.
 
     Attributes:
         size: how many ranks there are.
         rank: which one this is.
+        host: the machine it is on, as MPI calls it.
+        unsent_bytes: how much was handed to send() and is still held here.
+
+    Raises:
+        UsageError: there is no usable MPI, or it is not the launcher's.
     """
 
-    def __init__(self) -> None:
-        try:
-            from mpi4py import MPI  # noqa: PLC0415 initialises MPI: only in the process that is to be a rank
-        except ImportError as error:
-            raise UsageError(
-                f'started by an MPI launcher, but MPI cannot be used: {error}; pip install "parry_mpi[mpich]"'
-            ) from None
-        self._mpi = MPI
-        self._comm = MPI.COMM_WORLD.Dup()
-        self._comm.Set_errhandler(MPI.ERRORS_RETURN)
+    def __init__(self, comm: MPI.Intracomm | None = None) -> None:
+        self._mpi = _initialised()
+        self._comm = (comm or self._mpi.COMM_WORLD).Dup()
+        self._comm.Set_errhandler(self._mpi.ERRORS_RETURN)
         self.size = self._comm.Get_size()
         self.rank = self._comm.Get_rank()
-        self._status = MPI.Status()
-        self._arriving: deque[Arriving] = deque()
-        self._leaving: list[tuple[Any, bytes, Peer]] = []
-        self._failed: set[Peer] = set()
-        self._failed_told: set[Peer] = set()
+        self.host = self._mpi.Get_processor_name()
+        self.unsent_bytes = 0
+        if comm is None:
+            _check_launcher(self.size, self._mpi.Get_library_version())
+        self._status = self._mpi.Status()
+        self._leaving: dict[Peer, deque[Moving]] = {}
+        self._arriving: dict[Peer, deque[Moving]] = {}
+        self._arriving_bytes = 0
+        self._gone: set[Peer] = set()
+        self._failures: set[Peer] = set()
+        self._abandoned: list[Moving] = []  # MPI may still use their buffers
+        self._closed = False
+
+    # In
 
     def receive(self) -> list[tuple[Peer, bytes]]:
-        for _ in range(FRAMES_AT_ONCE):
-            if not self._take_up():
-                break
         frames: list[tuple[Peer, bytes]] = []
-        held_up: set[Peer] = set()
-        for _ in range(len(self._arriving)):
-            arriving = self._arriving.popleft()
-            # A large frame may still be on its way while a small one behind it has come: order is kept for each peer.
-            if arriving.source not in held_up and arriving.request.Test():
-                frames.append((arriving.source, bytes(arriving.buffer)))
-            else:
-                held_up.add(arriving.source)
-                self._arriving.append(arriving)
+        for peer in list(self._arriving):
+            self._deliver(peer, frames)
+        for _ in range(FRAMES_AT_ONCE - len(frames)):
+            if self._arriving_bytes > ARRIVING_BYTES_MAX or not self._take_up(frames):
+                break
         return frames
 
-    def send(self, peer: Peer, frame: bytes) -> None:
-        if peer in self._failed:
-            return
-        try:
-            self._leaving.append((self._comm.Isend([frame, self._mpi.BYTE], int(peer), TAG), frame, peer))
-        except self._mpi.Exception as error:
-            self._note_failure(error)
-
-    def progress(self) -> bool:
-        if self._leaving:
-            self._leaving = [entry for entry in self._leaving if not self._is_sent(entry)]
-        return bool(self._leaving)
-
-    def failed_peers(self) -> set[Peer]:
-        new = self._failed - self._failed_told
-        self._failed_told |= new
-        return new
-
-    def close(self, *, orderly: bool, code: int) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        if orderly and self._meet():
-            self._comm.Free()
-            self._mpi.Finalize()
-            return
-        time.sleep(READING_S)
-        self._mpi.COMM_WORLD.Abort(code)
-
-    def _take_up(self) -> bool:
-        """Begin to receive the next frame, if there is one."""
+    def _take_up(self, frames: list[tuple[Peer, bytes]]) -> bool:
+        """Begin to receive the next frame, if there is one; a small one has come as soon as it is begun."""
         try:
             message = self._comm.Improbe(self._mpi.ANY_SOURCE, TAG, self._status)
             if message is None:
                 return False
+            peer = Peer(self._status.Get_source())
             buffer = bytearray(self._status.Get_count(self._mpi.BYTE))
             request = message.Irecv([buffer, self._mpi.BYTE])
         except self._mpi.Exception as error:
             self._note_failure(error)
             return False
-        self._arriving.append(Arriving(Peer(self._status.Get_source()), buffer, request))
+        if peer not in self._arriving and self._is_done(request, peer):
+            frames.append((peer, bytes(buffer)))
+        elif peer not in self._gone:
+            self._arriving.setdefault(peer, deque()).append(Moving(request, buffer))
+            self._arriving_bytes += len(buffer)
         return True
 
-    def _is_sent(self, entry: tuple[Any, bytes, Peer]) -> bool:
-        request, _, peer = entry
-        if peer in self._failed:
-            return True
-        try:
-            return bool(request.Test())
-        except self._mpi.Exception as error:
-            self._note_failure(error)
-            return peer in self._failed
+    def _deliver(self, peer: Peer, frames: list[tuple[Peer, bytes]]) -> None:
+        """Deliver what has come from a peer: small frames wait for the large one that was sent before them."""
+        moving = self._arriving[peer]
+        while moving and len(frames) < FRAMES_AT_ONCE and self._is_done(moving[0].request, peer):
+            buffer = moving.popleft().buffer
+            self._arriving_bytes -= len(buffer)
+            frames.append((peer, bytes(buffer)))
+        if not moving:
+            self._arriving.pop(peer, None)
 
-    def _note_failure(self, error: Exception) -> None:
-        """Learn who died, where the implementation tells (Open MPI with ULFM); else let the error through."""
+    # Out
+
+    def send(self, peer: Peer, frame: bytes) -> None:
+        if self._closed or peer == self.rank or not 0 <= peer < self.size:
+            raise LocalProtocolError(f"rank {self.rank} of {self.size} sends to {peer}{' after the end' if self._closed else ''}")
+        if peer in self._gone:
+            return
         try:
-            group = self._comm.Get_failed()
+            request = self._comm.Isend([frame, self._mpi.BYTE], int(peer), TAG)
+        except self._mpi.Exception as error:
+            self._note_failure(error, peer)
+            return
+        self._leaving.setdefault(peer, deque()).append(Moving(request, frame))
+        self.unsent_bytes += len(frame)
+
+    def progress(self) -> bool:
+        for peer in list(self._leaving):
+            moving = self._leaving[peer]
+            while moving and self._is_done(moving[0].request, peer):
+                self.unsent_bytes -= len(moving.popleft().buffer)
+            if not moving:
+                self._leaving.pop(peer, None)
+        return bool(self._leaving)
+
+    # Those who are gone
+
+    def forget(self, peer: Peer) -> None:
+        self._gone.add(peer)
+        leaving, arriving = self._leaving.pop(peer, deque()), self._arriving.pop(peer, deque())
+        self.unsent_bytes -= sum(len(moving.buffer) for moving in leaving)
+        self._arriving_bytes -= sum(len(moving.buffer) for moving in arriving)
+        self._abandoned += [*leaving, *arriving]
+        leaving.clear()
+        arriving.clear()
+
+    def failed_peers(self) -> set[Peer]:
+        failures, self._failures = self._failures, set()
+        return failures
+
+    def _is_done(self, request: MPI.Request, peer: Peer) -> bool:
+        try:
+            return request.Test()
+        except self._mpi.Exception as error:
+            self._note_failure(error, peer)
+            return False
+
+    def _note_failure(self, error: MPI.Exception, peer: Peer | None = None) -> None:
+        """Learn who died.
+
+        Args:
+            error: what MPI said.
+            peer: with whom it was dealing; None if with any.
+
+        Raises:
+            PeerLost: it is not about a peer that died: MPI itself cannot go on.
+        """
+        dead = self._acknowledged() | ({peer} if peer is not None else set())
+        if not dead:
+            raise PeerLost(f"MPI on {self.host} (rank {self.rank}) cannot go on: {error}; run the same command again")
+        for one in dead - self._gone:
+            self._failures.add(one)
+            self.forget(one)
+
+    def _acknowledged(self) -> set[Peer]:
+        """Return who died, where the implementation tells (Open MPI with ULFM), so that it lets us hear the others again."""
+        try:
+            failed = self._comm.Get_failed()
             self._comm.Ack_failed()
-            world = self._comm.Get_group()
-            ranks = group.Translate_ranks(list(range(group.Get_size())), world)
-        except (self._mpi.Exception, NotImplementedError):
-            raise error from None
-        if not len(ranks):
-            raise error
-        self._failed |= {Peer(rank) for rank in ranks}
+            ranks = failed.Translate_ranks(list(range(failed.Get_size())), self._comm.Get_group())
+        except (self._mpi.Exception, NotImplementedError, AttributeError):
+            return set()
+        return {Peer(rank) for rank in ranks}
+
+    # The end
+
+    def close(self, *, orderly: bool, code: int) -> None:
+        """End MPI. Afterwards this process must end with the same code, and soon: launchers are left to learn it.
+
+        If anybody died or does not come, MPI cannot be ended in order, and the world is aborted with the code of the coordinator.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if not (orderly and self._meet()):
+            self._abort(code)
+        self._comm.Free()
+        self._mpi.Finalize()
+        if self.rank == COORDINATOR:
+            launcher.keep_exit_code(code)
 
     def _meet(self) -> bool:
-        """Wait for every rank to come here; say whether they did in time."""
-        ends_at = time.monotonic() + LEAVING_S
-        while self.progress():
-            if time.monotonic() > ends_at:
-                return False
-            time.sleep(LOOK_S)
-        request = self._comm.Ibarrier()
-        while not request.Test():
-            if time.monotonic() > ends_at:
-                return False
-            time.sleep(LOOK_S)
-        return True
+        """Wait for every rank to come here; say whether they did in time. What still arrives was sent too late to matter."""
+        looks_count = MEETING_LOOKS_COUNT if self.rank == COORDINATOR else FOLLOWING_LOOKS_COUNT
+        meeting: MPI.Request | None = None
+        try:
+            for _ in range(looks_count):
+                self.receive()
+                if self._gone:
+                    return False
+                if meeting is None and not self.progress():
+                    meeting = self._comm.Ibarrier()
+                if meeting is not None and meeting.Test():
+                    return True
+                launcher.pause(LOOK_S)
+        except (self._mpi.Exception, PeerLost):
+            return False
+        return False
+
+    def _abort(self, code: int) -> NoReturn:
+        if self.rank != COORDINATOR:
+            code = code or EXIT_STOPPED  # only the coordinator can know that the answer is complete
+        launcher.pause(READING_S)
+        self.progress()
+        self._mpi.COMM_WORLD.Abort(code)
+        os._exit(code)
 
 
-def launched() -> bool:
-    """Whether an MPI launcher started this process as one of several ranks. Does not touch MPI."""
-    return launched_rank() is not None and launched_size() > 1
+def _initialised() -> ModuleType:
+    """Return mpi4py's MPI, initialised for one thread, and not to be finalised by itself: after a death that would hang for ever.
+
+    Raises:
+        UsageError: it cannot be imported, or finds no MPI.
+    """
+    try:
+        import mpi4py  # noqa: PLC0415 a run in one process needs neither it nor its start-up time
+
+        mpi4py.rc.initialize = False
+        mpi4py.rc.finalize = False
+        from mpi4py import MPI  # noqa: PLC0415
+    except (ImportError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UsageError(f"started by an MPI launcher, but MPI cannot be used ({reason}): {HOW_TO_INSTALL}") from None
+    if not MPI.Is_initialized():
+        MPI.Init_thread(MPI.THREAD_FUNNELED)
+    return MPI
 
 
-def launched_rank() -> int | None:
-    """The rank that the launcher gave this process, or None. Does not touch MPI."""
-    return _first_number(RANK_VARIABLES)
+def _check_launcher(size: int, library: str) -> None:
+    """Refuse an MPI that does not see the other ranks: otherwise every rank would coordinate a run of its own.
 
-
-def launched_size() -> int:
-    """How many ranks the launcher started; 1 without a launcher. Does not touch MPI."""
-    return (_first_number(SIZE_VARIABLES) or 1) if launched_rank() is not None else 1
-
-
-def _first_number(names: tuple[str, ...]) -> int | None:
-    for name in names:
-        value = os.environ.get(name, "")
-        if value.isdigit():
-            return int(value)
-    return None
+    Raises:
+        UsageError: it does not.
+    """
+    expected = launched_size()
+    if expected is not None and expected != size:
+        name = library.strip().splitlines()[0][:60]
+        raise UsageError(
+            f"the launcher started {expected} ranks, but this MPI sees {size} ({name}): the two do not belong together; {HOW_TO_INSTALL}"
+        )

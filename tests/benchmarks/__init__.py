@@ -1,0 +1,1 @@
+"""Measurements of the real command on this machine: `python -m tests.benchmarks`. They print and write figures and judge nothing."""

@@ -1,0 +1,82 @@
+"""The command `python -m tests.benchmarks [--quick] [NAME ...]`: run benchmarks, print a table, write JSON.
+
+This module must not measure, and its exit code tells only whether everything could be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.benchmarks import exploring, sharing, sweeping, waiting
+from tests.benchmarks.harness import REPETITIONS, Row, Section, Setting, Size, machine, measured_section, table
+from tests.support.commands import ROOT, mpis
+
+BENCHMARKS: dict[str, tuple[str, Callable[[Setting], list[Row]]]] = {
+    "kernels": ("one worker and a bare kernel", exploring.kernels),
+    "two": ("two workers and two bare kernels side by side", exploring.two),
+    "isolation": ("explorers in a process of their own, and in the rank's", exploring.isolation),
+    "idle": ("processors used while waiting", waiting.idle),
+    "memory": ("rank 0's memory in a long sweep", sweeping.memory),
+    "start": ("four ranks from nothing to the answer of a small run", waiting.start),
+    "share": ("from asking for a job to getting it, while another worker holds the only lease", sharing.share),
+    "small": ("jobs that cost nothing, on two workers", sweeping.small),
+}
+
+OUTPUT = ROOT / "build" / "benchmarks.json"
+"""Where the figures go by default; build/ is not part of the project."""
+
+
+def main() -> int:
+    """Be the command."""
+    options = _options()
+    installed = {mpi.name: mpi for mpi in mpis()}
+    if not installed or (options.mpi and options.mpi not in installed):
+        _say(f"no MPI, or not this one; there is {', '.join(installed) or 'none'}")
+        return 2
+    mpi = installed[options.mpi] if options.mpi else next(iter(installed.values()))
+    size: Size = "tiny" if options.tiny else "quick" if options.quick else "full"
+    about = machine(mpi)
+    sections: list[Section] = []
+    with tempfile.TemporaryDirectory(prefix="parry-benchmarks-") as scratch:
+        setting = Setting(mpi, size, options.repetitions or REPETITIONS[size], Path(scratch), _say)
+        for name in options.names or BENCHMARKS:
+            title, measure = BENCHMARKS[name]
+            sections.append(measured_section(setting, name, title, measure))
+            _write(options.output, {**about, "size": size}, sections)  # whatever ends this early, what was measured is kept
+    print(", ".join(f"{key} {value}" for key, value in about.items() if key != "versions"))
+    print(", ".join(f"{key} {value}" for key, value in about["versions"].items()))
+    print(table(sections))
+    _say(f"written to {options.output}")
+    return int(any(section.failure for section in sections))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure parry_mpi on this machine.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which benchmarks, by default all: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--quick", action="store_true", help="smaller problems, three repetitions instead of five")
+    parser.add_argument("--tiny", action="store_true", help="only try whether everything works; the figures mean nothing")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="how often each way is measured")
+    parser.add_argument("--mpi", metavar="NAME", help="which MPI, by default that of this environment")
+    parser.add_argument("--output", type=Path, metavar="FILE", default=OUTPUT, help="where the figures go as JSON")
+    options = parser.parse_args()
+    if unknown := [name for name in options.names if name not in BENCHMARKS]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there is {', '.join(BENCHMARKS)}")
+    return options
+
+
+def _write(path: Path, about: dict[str, object], sections: list[Section]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**about, "sections": [section.as_data() for section in sections]}, indent=1) + "\n")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Problems that are only good for measuring: work that costs nothing, that never ends, that can only be handed from one to the other.
+
+This module must not import anything of tests: it is loaded by path, on every rank.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from parry_mpi import Enumeration, Slice
+
+
+class Nothing(Enumeration[int, int]):
+    """A flat sweep whose points cost nothing: what is left is the library.
+
+    Args:
+        points: how many.
+        source: farmed out by index, or pulled out of a generator by the coordinator.
+    """
+
+    points: Annotated[int, Meta(ge=0)] = 1000
+    source: Literal["index", "generator"] = "index"
+
+    def roots(self) -> Iterable[int]:
+        return range(self.points) if self.source == "index" else (index for index in range(self.points))
+
+    def value(self, node: int) -> int:
+        return 1
+
+
+class Sleeper(Enumeration[int, int]):
+    """One job that cannot be divided and costs no processor time: all other ranks are idle.
+
+    Args:
+        seconds: how long it lasts.
+    """
+
+    seconds: Annotated[float, Meta(ge=0)] = 60.0
+
+    def roots(self) -> list[int]:
+        return [0]
+
+    def value(self, node: int) -> int:
+        time.sleep(self.seconds)
+        return 1
+
+
+class Relay(Enumeration[tuple[int, int], int]):
+    """Work that two workers can only hand to each other: time and again one is idle while the other holds the only lease.
+
+    A node (k, 0) leads to (k - 1, 0) and to a chain (0, length), and a chain only grows shorter. The chain is explored first, so
+    there are never more than two nodes in the frontier, and whoever is asked to share gives (k - 1, 0) away, finishes its chain
+    some milliseconds later, and is idle.
+
+    Args:
+        batons: how many chains there are.
+        step_us: how long a node of a chain keeps the processor.
+    """
+
+    batons: Annotated[int, Meta(ge=0)] = 100
+    step_us: Annotated[int, Meta(ge=0)] = 200
+
+    def roots(self) -> list[tuple[int, int]]:
+        return [(self.batons, 0)]
+
+    def explore(self, frontier: Any, budget: int) -> Slice:
+        explored = 0
+        while frontier and explored < budget:
+            explored += 1
+            batons, chain = frontier.pop()
+            if batons:
+                frontier += [(batons - 1, 0), (0, chain_length(batons))]
+            elif chain:
+                ends_at_ns = time.perf_counter_ns() + self.step_us * 1000
+                while time.perf_counter_ns() < ends_at_ns:
+                    pass
+                if chain > 1:
+                    frontier.append((0, chain - 1))
+        return Slice(explored, frontier, explored)
+
+
+def chain_length(batons: int) -> int:
+    """50 to 149 steps, 10 to 30 ms: no two alike in a row, so that nothing falls into step with a timer."""
+    return 50 + batons * 7919 % 100
+
+
+def relay_nodes(batons: int) -> int:
+    """How many nodes a Relay has: its answer."""
+    return batons + 1 + sum(chain_length(each) for each in range(1, batons + 1))
