@@ -187,6 +187,7 @@ def _lead(request: Request, world: World) -> int:
     if outcome.failure is None:
         return code
     failure = outcome.failure
+    say(f"when the problem is corrected, `parry-mpi retry {path}` and the same command go on from here")
     return explain_problem_error(ProblemError(failure.error, details=failure.details, node=failure.node, host=failure.host))
 
 

@@ -18,6 +18,10 @@ ELSEWHERE = "choose another folder with --run-dir"
 _SHOWN_LENGTH_MAX = 80
 
 
+CORRECTED = "corrected"
+"""In place of the digest of the source: the user has said that the next version of it may go on with this run."""
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """What makes two runs the same run. Runs may be continued, and workers may join, only if all of it is equal.
 
@@ -54,10 +58,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             return f"belongs to {self.problem}, not to {other.problem}: {ELSEWHERE}"
         if (text := _parameters_difference(self.parameters, other.parameters)) is not None:
             return f"belongs to {self.problem} with {text}: {ELSEWHERE}"
-        if self.source_digest != other.source_digest:
+        if self.source_digest not in {other.source_digest, CORRECTED}:
             return (
-                f"was begun with another version of the source of {self.problem}, and what both versions find must not be mixed: "
-                f"restore that version, or begin anew ({ELSEWHERE})"
+                f"was begun with another version of the source of {self.problem}. If the change only mends what went wrong, and "
+                "what was counted so far still counts, say so with `parry-mpi retry` and this folder, and run again; else restore "
+                f"that version, or begin anew ({ELSEWHERE})"
             )
         if self.roots_digest != other.roots_digest:
             return (
@@ -70,6 +75,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
                 f"not {other.node_type} and {other.value_type}: {ELSEWHERE}"
             )
         return None
+
+    def corrected(self) -> Identity:
+        """Return this identity for a run whose source the user has corrected: it may be continued with whatever the source is then."""
+        return msgspec.structs.replace(self, source_digest=CORRECTED)
 
     def to_json(self) -> bytes:
         """Return the form that is kept on disk; decode it with ``from_json``."""

@@ -115,7 +115,7 @@ def read_status(
 
 
 def retry(path: Path | str, *, wait_s: float = 0.0, progress: Callable[[str], None] | None = None) -> int:
-    """Put the quarantined jobs of a run that is not running back, to be handed out again.
+    """Put the quarantined jobs of a run that is not running back, to be handed out again by a source that may have been corrected.
 
     Returns:
         How many there were.
@@ -131,7 +131,8 @@ def retry(path: Path | str, *, wait_s: float = 0.0, progress: Callable[[str], No
         if count:
             state.apply(Retried())
             directory.commit(state.take_changes(), directory.result, finished=False, phase="stopped")
-            directory.log("retried", jobs=count)
+        directory.accept_corrected_source()
+        directory.log("retried", jobs=count)
     return count
 
 

@@ -179,8 +179,14 @@ class RunDirectory:
             stored: what was read of it under the lock.
         """
         if self._state is not None and self._lock is not None:
-            self._state.take_over(stored.root.commits)
+            self._state.take_over(stored.root.commits, self.identity)
             self._log_opened(self._lock, new=False)
+
+    def accept_corrected_source(self) -> None:
+        """Let the next coordinator continue this run with another version of the problem's source. Raises as ``commit`` does."""
+        lock = self._writable()
+        if self._state is not None:
+            self._state.put_identity(self.identity.corrected(), lock.check)
 
     def refresh(self) -> bool:
         """Show a sign of life. Call it about every second, from a thread that nothing else can hold up. Never raises.

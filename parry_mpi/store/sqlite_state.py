@@ -61,11 +61,12 @@ class SqliteState:
         self._connection: sqlite3.Connection | None = None
         self._result_on_disk: bytes | None = None
 
-    def take_over(self, commits: int) -> None:
+    def take_over(self, commits: int, identity: Identity) -> None:
         """Mark the state as ours, so that an earlier holder of the lock that wakes up cannot commit.
 
         Args:
             commits: how many commits it had when it was read.
+            identity: with what it is continued; the source may be a corrected one.
 
         Raises:
             StoreLocked: somebody else wrote since.
@@ -77,6 +78,13 @@ class SqliteState:
                 raise StoreLocked(f"{self._path} changed while it was read: another coordinator writes to it; try again")
             root.generation = self._generation
             put_meta(connection, ROOT_KEY, msgspec.msgpack.encode(root))
+            put_meta(connection, IDENTITY_KEY, identity.to_json())
+
+    def put_identity(self, identity: Identity, fence: Callable[[], None]) -> None:
+        """Replace the identity; raises as ``commit`` does."""
+        with self._transaction(fence) as connection:
+            self._own_root(connection)
+            put_meta(connection, IDENTITY_KEY, identity.to_json())
 
     def commit(
         self, changes: Changes, result: bytes, *, finished: bool, phase: str, fence: Callable[[], None] | None = None

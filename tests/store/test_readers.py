@@ -12,7 +12,7 @@ from support.disk import QUEENS, content, dead_holder_lock, make_run, program, r
 from parry_mpi.core.ids import JobId
 from parry_mpi.core.records import Quarantined
 from parry_mpi.core.state import Changes, Counters
-from parry_mpi.errors import StoreLocked, UsageError
+from parry_mpi.errors import StoreLocked, StoreMismatch, UsageError
 from parry_mpi.job import WHOLE, Job
 from parry_mpi.store.holder import this_process
 from parry_mpi.store.readers import HEARTBEAT_WATCH_S, read_result, read_status, retry
@@ -63,6 +63,19 @@ def test_retry(incomplete):
         with pytest.raises(StoreLocked):
             retry(incomplete)
     assert retry(incomplete) == 0
+
+
+def test_retry_lets_a_corrected_source_go_on(incomplete):
+    """Protects a run whose problem was corrected: it goes on with the new source, and from then on with no other."""
+    corrected = msgspec.structs.replace(QUEENS, source_digest="corrected source")
+    with pytest.raises(StoreMismatch, match="parry-mpi retry"):
+        RunDirectory.open(incomplete, corrected)
+    retry(incomplete)
+    with RunDirectory.open(incomplete, corrected) as directory:
+        assert directory.snapshot.pending == {JobId(8): POISON.job}
+    assert read_result(incomplete).identity == corrected
+    with pytest.raises(StoreMismatch, match="another version of the source"):
+        RunDirectory.open(incomplete, QUEENS)
 
 
 def test_status_of_a_live_run(tmp_path):
