@@ -17,7 +17,10 @@ from parry_mpi.errors import UsageError
 T = TypeVar("T")
 
 BIG_INTEGERS = b"\xc1"
-"""First byte of a value that holds an integer beyond 64 bits and is therefore JSON: the one byte that msgpack never uses."""
+"""First byte of a value that holds integers beyond 64 bits, extensions of msgpack: the one byte that msgpack never uses."""
+
+BIG_INTEGER = 1
+"""The code of that extension: a signed integer, least significant byte first."""
 
 
 class DataCodec(Generic[T]):
@@ -44,9 +47,11 @@ class DataCodec(Generic[T]):
             UsageError: it holds something that is not data.
         """
         try:
-            return self._packer.encode(value)
-        except OverflowError:
-            return BIG_INTEGERS + msgspec.json.encode(value, enc_hook=_plain_part)
+            try:
+                return self._packer.encode(value)
+            except OverflowError:
+                builtins = msgspec.to_builtins(value, enc_hook=_plain_part, builtin_types=(bytes,))
+                return BIG_INTEGERS + self._packer.encode(_with_extensions(builtins))
         except (TypeError, ValueError, RecursionError) as error:
             raise UsageError(
                 f"{self._what} cannot be sent: {_one_line(error)}; use numbers, strings, bytes, tuples, lists, dicts, "
@@ -61,9 +66,10 @@ class DataCodec(Generic[T]):
         """
         try:
             if data[:1] == BIG_INTEGERS:
-                return msgspec.json.decode(data[1:], type=self._kind, dec_hook=_from_plain)  # type: ignore[no-any-return]
+                builtins = msgspec.msgpack.decode(data[1:], ext_hook=_big_integer)
+                return msgspec.convert(builtins, self._kind, dec_hook=_from_plain)  # type: ignore[no-any-return]
             return self._unpacker.decode(data)  # type: ignore[no-any-return]
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, ValueError) as error:  # bad UTF-8, or an extension that is none of ours
             raise UsageError(
                 f"{self._what} does not come back as the type it is declared to have ({self._kind!r}): {_one_line(error)}"
             ) from None
@@ -122,12 +128,16 @@ def plain(value: Any) -> Any:
 
 
 def _is_flat(node: Any) -> bool:
-    """Whether a node is a tuple of plain numbers, which can be compared with what became of it."""
-    return isinstance(node, tuple) and all(isinstance(field, int | float) for field in node)
+    """Whether a node is a number or a text, or a tuple of these: it can be compared with what became of it."""
+    fields = node if isinstance(node, tuple) else (node,)
+    return all(isinstance(field, int | float | str | bytes | np.number) for field in fields)
 
 
 def _plain_part(value: Any) -> Any:
-    """Tell msgspec what to encode in place of a numpy object."""
+    """Tell msgspec what to encode in place of a numpy object, or of a big integer."""
+    if isinstance(value, _BigInteger):
+        length_bytes = value.value.bit_length() // 8 + 1
+        return msgspec.msgpack.Ext(BIG_INTEGER, value.value.to_bytes(length_bytes, "little", signed=True))
     if isinstance(value, np.generic) and not isinstance(value, np.void):
         return value.item()
     if isinstance(value, np.ndarray | np.void) and not value.dtype.hasobject:
@@ -138,6 +148,35 @@ def _plain_part(value: Any) -> Any:
 def _plain_part_listed(value: Any) -> Any:
     """Tell msgspec what to show in place of a numpy object."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+
+
+class _BigInteger:
+    """An integer that is to be encoded as an extension; unlike msgspec's own Ext it may be the key of a dict."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+def _with_extensions(value: Any) -> Any:
+    """Return plain data in which every integer beyond 64 bits is marked as one."""
+    if isinstance(value, dict):
+        return {_with_extensions(key): _with_extensions(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_with_extensions(item) for item in value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return _BigInteger(value)
+    return value
+
+
+def _big_integer(code: int, data: memoryview) -> int:
+    """Read an extension.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    if code != BIG_INTEGER:
+        raise ValueError(f"an extension with code {code} is not known")
+    return int.from_bytes(data, "little", signed=True)
 
 
 def _from_plain(kind: Any, data: Any) -> Any:

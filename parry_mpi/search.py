@@ -188,7 +188,7 @@ class KernelSearch:
         try:
             done = self._explore(self._frontier, budget)
             value, frontier, nodes, untouched = done
-            self._check(frontier, nodes, budget)
+            self._check(frontier, nodes, untouched, budget)
         except (Exception, SystemExit) as error:
             raise ExplorationError(error, None, 0, last, intact=False) from error
         self._frontier = frontier
@@ -214,7 +214,7 @@ class KernelSearch:
     def done(self) -> bool:
         return len(self._frontier) == 0
 
-    def _check(self, frontier: Any, nodes: Any, budget: int) -> None:
+    def _check(self, frontier: Any, nodes: Any, untouched: Any, budget: int) -> None:
         """Refuse what would explore for ever, or could not be handed over."""
         name = f"{type(self._task.problem).__name__}.explore()"
         if nodes < 1:
@@ -223,7 +223,11 @@ class KernelSearch:
             )
         if nodes > budget:
             raise ValueError(f"{name} says that it explored {nodes} nodes, with a budget of {budget}")
+        if untouched < 0:
+            raise ValueError(f"{name} says that it left {untouched} nodes untouched")
         dtype = self._task.nodes.dtype
+        if dtype is None and not isinstance(frontier, list | np.ndarray):
+            raise TypeError(f"{name} left a frontier of {type(frontier)}, not a list")
         if dtype is not None and getattr(frontier, "dtype", None) != dtype:
             raise TypeError(f"{name} left a frontier of {getattr(frontier, 'dtype', type(frontier))}, not of node_dtype {dtype}")
 

@@ -14,6 +14,7 @@ This module must not wait, read a clock, draw a random number, log, or open anyt
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -59,6 +60,7 @@ from parry_mpi.core.messages import (
 )
 from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, BundlePolicy, Settings, patience_ms
 from parry_mpi.core.records import Granted, Joined, Quarantined, Reported, Restarted, RootsPulled, Voided
+from parry_mpi.core.sharing import ShareRequests
 from parry_mpi.core.state import AnyRecord, Lease, State
 from parry_mpi.errors import unreachable
 from parry_mpi.job import Job, total_weight
@@ -111,17 +113,11 @@ class Watch:
     Args:
         granted_at_ms: when it was granted.
         bundle: what was sent, for repeating it.
-        asked_at_ms: since when a share request is unanswered, or None.
-        said_at_ms: when the request was last sent.
-        not_before_ms: not to be asked to share before.
         progressed: whether anything was explored under it.
     """
 
     granted_at_ms: int
     bundle: Bundle
-    not_before_ms: int
-    asked_at_ms: int | None = None
-    said_at_ms: int = 0
     progressed: bool = False
 
 
@@ -129,6 +125,7 @@ class Watch:
 class Volatile:
     """All that a restart forgets."""
 
+    requests: ShareRequests
     phase: Phase = Phase.EXPLORING
     workers: dict[WorkerId, Worker] = field(default_factory=dict)
     by_peer: dict[Peer, WorkerId] = field(default_factory=dict)
@@ -140,6 +137,8 @@ class Volatile:
     stop_reason: str = ""
     grace_ends_at_ms: int | None = None
     said_stop_at_ms: int = 0
+    expiry_at_ms: int | None = None
+    press_at_ms: int | None = None
     workers_seen: int = 0
 
 
@@ -157,7 +156,7 @@ class Coordinator:
         self.state = state
         self.settings = settings
         self._rewrite = rewrite
-        self.volatile = Volatile()
+        self.volatile = Volatile(ShareRequests(self._lease_weight))
         self.story: deque[str] = deque(maxlen=STORY_MAX)
         self._effects = Effects()
         self._now_ms = 0
@@ -265,6 +264,8 @@ class Coordinator:
         self.volatile.workers[worker_id] = Worker(worker_id, peer, hello, self._now_ms, self._now_ms)
         self.volatile.by_peer[peer] = worker_id
         self.volatile.workers_seen += 1
+        if limit_ms := hello.heartbeat_ms * self.settings.heartbeats_missed_max:
+            self.volatile.expiry_at_ms = earlier(self.volatile.expiry_at_ms, self._now_ms + limit_ms)
         self._note("joined", worker=worker_id, host=hello.host, pid=hello.pid)
         self._send(peer, Welcome(worker_id))
 
@@ -315,12 +316,13 @@ class Coordinator:
         worker.explored_us += report.explored_us
         worker.solved += report.solved
         self.volatile.policy.note(report.solved, report.explored_us)
-        if watch.asked_at_ms is not None:
-            watch.asked_at_ms = None
-            watch.not_before_ms = self._now_ms + (0 if report.shared else ASK_AGAIN_MS)
+        requests = self.volatile.requests
+        if report.lease in requests.asked:
+            requests.rest(report.lease, self._now_ms + (0 if report.shared else ASK_AGAIN_MS))
         if not report.remaining:
             worker.lease = None
             del self.volatile.watches[report.lease]
+            requests.drop(report.lease)
         if report.shared:
             self._note("shared", worker=worker.worker, lease=report.lease, jobs=len(report.shared))
         self._send(worker.peer, Ack(report.lease, report.seq))
@@ -420,12 +422,18 @@ class Coordinator:
         self._note("settling", nodes=self.state.counters.nodes)
 
     def _expire_workers(self) -> None:
-        for worker in list(self.volatile.workers.values()):
-            limit_ms = worker.hello.heartbeat_ms * self.settings.heartbeats_missed_max
-            if limit_ms and self._now_ms >= worker.heard_at_ms + limit_ms:
-                self._lose(worker, f"no sign of life for {limit_ms / 1000:g} s")
-            elif limit_ms:
-                self._wake(worker.heard_at_ms + limit_ms)
+        """Lose the workers that are silent for too long. Nobody can be due before the time that the last look found."""
+        volatile = self.volatile
+        if volatile.expiry_at_ms is not None and self._now_ms >= volatile.expiry_at_ms:
+            volatile.expiry_at_ms = None
+            for worker in list(volatile.workers.values()):
+                limit_ms = worker.hello.heartbeat_ms * self.settings.heartbeats_missed_max
+                if limit_ms and self._now_ms >= worker.heard_at_ms + limit_ms:
+                    self._lose(worker, f"no sign of life for {limit_ms / 1000:g} s")
+                elif limit_ms:
+                    volatile.expiry_at_ms = earlier(volatile.expiry_at_ms, worker.heard_at_ms + limit_ms)
+        if volatile.expiry_at_ms is not None:
+            self._wake(volatile.expiry_at_ms)
 
     def _feed(self) -> None:
         """Give the hungry workers what is pending; pull more roots when it runs low.
@@ -459,50 +467,59 @@ class Coordinator:
         lease_id = self.state.counters.next_lease
         self._record(Granted(lease_id, worker.worker, taken, jobs, left))
         bundle = Bundle(lease_id, jobs, share=bool(self.volatile.hungry), careful=careful)
-        self.volatile.watches[lease_id] = Watch(self._now_ms, bundle, self._now_ms + WORTHWHILE_MS)
+        self.volatile.watches[lease_id] = Watch(self._now_ms, bundle)
+        self.volatile.requests.rest(lease_id, self._now_ms + WORTHWHILE_MS)
         worker.lease = lease_id
         self._send(worker.peer, bundle)
 
     def _ask_to_share(self) -> None:
-        """Ask as many leases to share as there are hungry workers; kill what stays silent too long."""
-        volatile = self.volatile
+        """Ask as many leases to share as there are hungry workers; press those that were asked."""
+        volatile, requests = self.volatile, self.volatile.requests
         if not volatile.hungry or self.state.pending or volatile.pulling:
             return
-        wanted = len(volatile.hungry)
-        for lease_id, watch in list(volatile.watches.items()):
-            if watch.asked_at_ms is not None:
-                wanted -= 1
-                self._press(lease_id, watch, watch.asked_at_ms)
-        if wanted <= 0:
-            return
-        candidates = [item for item in volatile.watches.items() if item[1].asked_at_ms is None]
-        # The heaviest first: they last longest. Of equals the oldest, so that the choice depends on nothing unseeded.
-        candidates.sort(key=lambda item: (-total_weight(self.state.leases[item[0]].jobs), item[0]))
-        for lease_id, watch in candidates:
-            if self._now_ms < watch.not_before_ms:
-                self._wake(watch.not_before_ms)
-            elif wanted > 0:
-                wanted -= 1
-                watch.asked_at_ms = watch.said_at_ms = self._now_ms
-                self._send_lease(lease_id, Share(lease_id))
-                self._press(lease_id, watch, self._now_ms)
+        while len(requests.asked) < len(volatile.hungry):
+            lease_id = requests.ask(self._now_ms)
+            if lease_id is None:
+                if (rested_at_ms := requests.next_at_ms()) is not None:
+                    self._wake(rested_at_ms)
+                break
+            self._send_lease(lease_id, Share(lease_id))
+            volatile.press_at_ms = earlier(volatile.press_at_ms, self._press_at_ms(lease_id))
+        if requests.asked and volatile.press_at_ms is not None:
+            if self._now_ms >= volatile.press_at_ms:
+                self._press()
+            if volatile.press_at_ms is not None:
+                self._wake(volatile.press_at_ms)
 
-    def _press(self, lease_id: LeaseId, watch: Watch, asked_at_ms: int) -> None:
-        """Repeat a share request, or kill its lease when patience is at its end."""
-        killed = max(job.killed for job in self.state.leases[lease_id].jobs)
-        if self.settings.patience_ms and self.settings.splittable:
-            ends_at_ms = asked_at_ms + patience_ms(self.settings, killed)
-            if self._now_ms >= ends_at_ms:
+    def _press(self) -> None:
+        """Repeat the share requests that are not answered, and kill the leases with which patience is at its end."""
+        volatile, requests = self.volatile, self.volatile.requests
+        volatile.press_at_ms = None
+        for lease_id, request in list(requests.asked.items()):
+            if self._now_ms >= self._patience_ends_at_ms(lease_id):
                 worker = self.volatile.workers[self.state.leases[lease_id].worker]
-                waited_s = (self._now_ms - asked_at_ms) / 1000
+                waited_s = (self._now_ms - request.asked_at_ms) / 1000
                 self._send(worker.peer, Die(lease_id))
                 self._kill(lease_id, f"silent for {waited_s:g} s while others starved", worker.hello.host)
-                return
-            self._wake(ends_at_ms)
-        if self._now_ms >= watch.said_at_ms + SAY_AGAIN_MS:
-            watch.said_at_ms = self._now_ms
-            self._send_lease(lease_id, Share(lease_id))
-        self._wake(watch.said_at_ms + SAY_AGAIN_MS)
+                continue
+            if self._now_ms >= request.said_at_ms + SAY_AGAIN_MS:
+                request.said_at_ms = self._now_ms
+                self._send_lease(lease_id, Share(lease_id))
+            volatile.press_at_ms = earlier(volatile.press_at_ms, self._press_at_ms(lease_id))
+
+    def _press_at_ms(self, lease_id: LeaseId) -> int:
+        """When something is to be done about a request that is not answered."""
+        said_at_ms = self.volatile.requests.asked[lease_id].said_at_ms
+        return int(min(said_at_ms + SAY_AGAIN_MS, self._patience_ends_at_ms(lease_id)))
+
+    def _patience_ends_at_ms(self, lease_id: LeaseId) -> float:
+        if not (self.settings.patience_ms and self.settings.splittable):
+            return math.inf
+        killed = max(job.killed for job in self.state.leases[lease_id].jobs)
+        return self.volatile.requests.asked[lease_id].asked_at_ms + patience_ms(self.settings, killed)
+
+    def _lease_weight(self, lease_id: LeaseId) -> int:
+        return total_weight(self.state.leases[lease_id].jobs)
 
     def _await_hand_back(self) -> None:
         volatile = self.volatile
@@ -566,6 +583,7 @@ class Coordinator:
         worker = self.volatile.workers[self.state.leases[lease_id].worker]
         worker.lease = None
         del self.volatile.watches[lease_id]
+        self.volatile.requests.drop(lease_id)
         self._record(Voided(lease_id, jobs, quarantined, killing))
 
     # Helpers
@@ -592,8 +610,12 @@ class Coordinator:
         self._effects.notes.append(Note(event, facts))
 
     def _wake(self, at_ms: int) -> None:
-        current = self._effects.wake_at_ms
-        self._effects.wake_at_ms = at_ms if current is None else min(current, at_ms)
+        self._effects.wake_at_ms = earlier(self._effects.wake_at_ms, at_ms)
+
+
+def earlier(at_ms: int | None, other_ms: int) -> int:
+    """The earlier of two times, of which the first may not be known."""
+    return other_ms if at_ms is None else min(at_ms, other_ms)
 
 
 def _objection(lease: Lease, report: Report) -> str:

@@ -59,6 +59,9 @@ def _check_volatile(coordinator: Coordinator) -> None:
     state, volatile = coordinator.state, coordinator.volatile
     workers = volatile.workers
     _hold(set(volatile.watches) == set(state.leases), "every live lease is watched, and no other")
+    requests = volatile.requests
+    followed = len(requests) == len(state.leases) and all(lease in requests for lease in state.leases)
+    _hold(followed, "every live lease is asked to share, or may be, and no other")
     held = {worker.lease for worker in workers.values() if worker.lease is not None}
     _hold(held == set(state.leases), "every live lease is held by a worker, and no other")
     owners = {lease_id: lease.worker for lease_id, lease in state.leases.items()}

@@ -316,8 +316,8 @@ class Worker:
         actions.orders.append(Begin(bundle.lease, bundle.jobs, bundle.careful, bundle.share and not bundle.careful))
 
     def _ack(self, ack: Ack, actions: Actions, now_ms: int) -> None:
-        if ack.lease != self.lease:
-            return
+        if ack.lease != self.lease or not self._work.unanswered:
+            return  # nothing is asked: a repetition, after which a careful explorer must not be let go once more
         self._work.unanswered = [message for message in self._work.unanswered if message.seq > ack.seq]
         if self._work.unanswered:
             return

@@ -20,8 +20,9 @@ from parry_mpi.runtime.exploring import Exploring
 from parry_mpi.runtime.nursery import Ended, NurseryClient
 from parry_mpi.task import Task
 
-SPAWN_MS_MAX = 10_000
-"""How long a nursery may take to fork. It forks within milliseconds; a machine that swaps may take seconds."""
+ANSWER_MS_MAX = 3_000
+"""How long a nursery may take to fork or to end an explorer before this worker falls silent. It takes milliseconds; and a short
+silence does no harm."""
 
 RESPAWN_MS = 1_000
 """When the machine could not fork (no memory, too many processes), how long to wait before trying again."""
@@ -136,7 +137,7 @@ class ProcessExplorer:
         self._nursery = nursery
         self._lease: LeaseId | None = None
         self._unborn: deque[Child] = deque()
-        self._asked_at_ms = 0
+        self._owed_since_ms: int | None = None
         self._ask_again_at_ms: int | None = None
         self._child = Child(nursery)
         self._request()
@@ -168,15 +169,16 @@ class ProcessExplorer:
             if self._lease is not None:
                 events.append(Died(self._lease, processes.describe_exit(child.status)))
             self._replace()
-        elif child.channel.closed:
+        elif child.channel.closed and not child.condemned:
             # It may have closed its socket without ending: user code can do that. And it may have died without closing it: a
             # process that it started has a copy. So what counts is what the nursery says.
             child.condemn()
+            self._owe()
         return events
 
     @property
     def able(self) -> bool:
-        return not self._unborn or clock.now_ms() < self._asked_at_ms + SPAWN_MS_MAX
+        return self._owed_since_ms is None or clock.now_ms() < self._owed_since_ms + ANSWER_MS_MAX
 
     def filenos(self) -> Iterable[int]:
         # A closed channel is readable for ever: there is nothing more to wait for on it.
@@ -188,7 +190,7 @@ class ProcessExplorer:
 
     def _request(self) -> None:
         self._ask_again_at_ms = None
-        self._asked_at_ms = clock.now_ms()
+        self._owe()
         self._unborn.append(self._child)
         self._child.request()
 
@@ -203,7 +205,8 @@ class ProcessExplorer:
 
     def _hear(self, timeout_s: float | None) -> None:
         """Take in what the nursery says."""
-        for answer in self._nursery.answers(timeout_s):
+        answers = self._nursery.answers(timeout_s)
+        for answer in answers:
             if isinstance(answer, Ended):
                 if answer.pid == self._child.pid:
                     self._child.status = answer.status
@@ -215,6 +218,15 @@ class ProcessExplorer:
                 self._ask_again_at_ms = clock.now_ms() + RESPAWN_MS
             else:
                 child.close()
+        if answers:
+            self._owed_since_ms = None
+            if self._unborn or self._child.condemned:
+                self._owe()
+
+    def _owe(self) -> None:
+        """Note that the nursery owes us an answer."""
+        if self._owed_since_ms is None:
+            self._owed_since_ms = clock.now_ms()
 
 
 def explore_in_child(task: Task, kernel: Explore | None, end: socket.socket) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["MpiTransport", "launched", "launched_rank", "launched_size"]
 
 TAG = 1
+TAG_END = 2
+IN_ORDER, AFTER_A_DEATH = b"o", b"d"
+"""The messages by which ranks tell each other, and not their users, that they have come to the end, and to which."""
 
 ARRIVING_BYTES_MAX = 2**28
 """While more than this is on its way in, no further frame is taken up: what waits at the sender costs no memory here."""
@@ -82,6 +85,7 @@ class MpiTransport:
         self._gone: set[Peer] = set()
         self._failures: set[Peer] = set()
         self._abandoned: list[Moving] = []  # MPI may still use their buffers
+        self._survives_deaths = False
         self._closed = False
 
     # In
@@ -129,10 +133,13 @@ class MpiTransport:
     def send(self, peer: Peer, frame: bytes) -> None:
         if self._closed or peer == self.rank or not 0 <= peer < self.size:
             raise LocalProtocolError(f"rank {self.rank} of {self.size} sends to {peer}{' after the end' if self._closed else ''}")
+        self._post(peer, frame, TAG)
+
+    def _post(self, peer: Peer, frame: bytes, tag: int) -> None:
         if peer in self._gone:
             return
         try:
-            request = self._comm.Isend([frame, self._mpi.BYTE], int(peer), TAG)
+            request = self._comm.Isend([frame, self._mpi.BYTE], int(peer), tag)
         except self._mpi.Exception as error:
             self._note_failure(error, peer)
             return
@@ -195,6 +202,8 @@ class MpiTransport:
             ranks = failed.Translate_ranks(list(range(failed.Get_size())), self._comm.Get_group())
         except (self._mpi.Exception, NotImplementedError, AttributeError):
             return set()
+        # MPICH may tell, too, but its MPI_Finalize then never returns.
+        self._survives_deaths = self._survives_deaths or (bool(ranks) and self._mpi.get_vendor()[0] == "Open MPI")
         return {Peer(rank) for rank in ranks}
 
     # The end
@@ -209,30 +218,62 @@ class MpiTransport:
         self._closed = True
         sys.stdout.flush()
         sys.stderr.flush()
-        if not (orderly and self._meet()):
+        if not ((orderly or self._survives_deaths) and self._meet()):
             self._abort(code)
-        self._comm.Free()
+        if self._survives_deaths:
+            os._exit(code)  # a launcher that tolerates deaths takes this for an end like any other; MPI_Finalize hung at times
         self._mpi.Finalize()
         if self.rank == COORDINATOR:
             launcher.keep_exit_code(code)
 
     def _meet(self) -> bool:
-        """Wait for every rank to come here; say whether they did in time. What still arrives was sent too late to matter."""
-        looks_count = MEETING_LOOKS_COUNT if self.rank == COORDINATOR else FOLLOWING_LOOKS_COUNT
-        meeting: MPI.Request | None = None
-        try:
-            for _ in range(looks_count):
-                self.receive()
-                if self._gone:
-                    return False
-                if meeting is None and not self.progress():
-                    meeting = self._comm.Ibarrier()
-                if meeting is not None and meeting.Test():
-                    return True
-                launcher.pause(LOOK_S)
-        except (self._mpi.Exception, PeerLost):
+        """Agree with every rank to end MPI, and say whether that is possible.
+
+        Everybody tells the coordinator to have come here, and then the coordinator tells everybody to go on. That is not a
+        barrier of MPI's: one would fail after a death.
+        """
+        if self.rank != COORDINATOR:
+            self._post(COORDINATOR, IN_ORDER, TAG_END)
+            return self._wait_for({COORDINATOR}, FOLLOWING_LOOKS_COUNT)
+        others = {Peer(rank) for rank in range(1, self.size)}
+        if not self._wait_for(others, MEETING_LOOKS_COUNT):
             return False
+        for peer in sorted(others):
+            self._post(peer, AFTER_A_DEATH if self._survives_deaths else IN_ORDER, TAG_END)
+        return self._wait_for(set(), MEETING_LOOKS_COUNT)
+
+    def _wait_for(self, peers: set[Peer], looks_count: int) -> bool:
+        """Wait until each of these has come to the end or died, and everything is sent; say whether MPI can be ended then.
+
+        What still arrives was sent too late to matter.
+        """
+        awaited = set(peers)
+        for _ in range(looks_count):
+            try:
+                self.receive()
+                awaited -= self._heard_of_the_end()
+                sending = self.progress()
+            except PeerLost:
+                return False
+            if COORDINATOR in self._gone or (self.rank == COORDINATOR and self._gone and not self._survives_deaths):
+                return False
+            if not sending and awaited <= self._gone:
+                return True
+            launcher.pause(LOOK_S)
         return False
+
+    def _heard_of_the_end(self) -> set[Peer]:
+        """Return who has newly come to the end."""
+        heard: set[Peer] = set()
+        try:
+            while (message := self._comm.Improbe(self._mpi.ANY_SOURCE, TAG_END, self._status)) is not None:
+                heard.add(Peer(self._status.Get_source()))
+                how = bytearray(1)
+                message.Recv([how, self._mpi.BYTE])
+                self._survives_deaths = self._survives_deaths or how == AFTER_A_DEATH
+        except self._mpi.Exception as error:
+            self._note_failure(error)
+        return heard
 
     def _abort(self, code: int) -> NoReturn:
         if self.rank != COORDINATOR:

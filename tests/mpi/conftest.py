@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from parry_mpi.transport import launcher
 from parry_mpi.transport.mpi import MpiTransport
 
 if TYPE_CHECKING:
@@ -21,20 +20,12 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if launcher.launched():
-        return
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="runs on MPI ranks only; tests/worlds/test_inside.py starts them"))
-
-
 @pytest.fixture(scope="session")
-def comm() -> Iterator[MPI.Intracomm]:
-    """All ranks."""
-    transport = MpiTransport()  # initialises MPI in the way that a run does
-    yield transport._comm
-    transport.close(orderly=True, code=0)
+def comm() -> MPI.Intracomm:
+    """All ranks. pytest-mpi has initialised MPI, and skips these tests where there is none."""
+    from mpi4py import MPI  # noqa: PLC0415 initialises MPI
+
+    return MPI.COMM_WORLD
 
 
 @pytest.fixture

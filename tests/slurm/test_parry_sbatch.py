@@ -16,7 +16,7 @@ SCRIPT = ROOT / "slurm" / "parry.sbatch"
 
 SLOW_PROBLEM = {"PROBLEM": str(ROOT / "jobs" / "queens.py"), "PARAMETERS": "n=13 engine=python"}
 SLOW_ANSWER = 73712
-"""A search that takes long enough to be warned in the middle of it; the answer is OEIS A000170's."""
+"""A search that takes long enough for all ranks to join it, and to be warned in the middle of it; the answer is OEIS A000170's."""
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,10 @@ def submit(slurm: Slurm, tmp_path: Path) -> Iterator[Submit]:
 @pytest.mark.parametrize("mpi", mpis(), ids=lambda mpi: mpi.name)
 def test_runs_to_the_answer(submit, mpi):
     """Protects the first batch job of a user: the script, submitted as it is, gives the answer on all its ranks."""
-    job = submit(mpi, PROBLEM=str(ROOT / "jobs" / "queens.py"), PARAMETERS="n=10")
+    job = submit(mpi, **SLOW_PROBLEM)
     assert job.wait(deadline_s=90) == "COMPLETED", job.output
     answer = job.answer
-    assert answer["result"] == 724
+    assert answer["result"] == SLOW_ANSWER
     assert answer["workers"] == 3
 
 
@@ -67,10 +67,10 @@ def test_runs_under_srun(submit):
     mpi = mpis()[0]
     if mpi.name != "mpich":
         pytest.skip("srun --mpi=pmi2 starts ranks of MPICH only")
-    job = submit(PROBLEM=str(ROOT / "jobs" / "queens.py"), PARAMETERS="n=10", LAUNCHER="srun --mpi=pmi2")
+    job = submit(**SLOW_PROBLEM, LAUNCHER="srun --mpi=pmi2")
     assert job.wait(deadline_s=90) == "COMPLETED", job.output
     answer = job.answer
-    assert answer["result"] == 724
+    assert answer["result"] == SLOW_ANSWER
     assert answer["workers"] == 3
 
 

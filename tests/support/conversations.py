@@ -19,7 +19,7 @@ Side = Callable[[Transport], Iterator[None]]
 LARGE_SIZES_BYTES = (0, 1, 7, 1_000, 65_536, 300_000, 0, 2_000_000, 3)
 """Around the sizes at which MPI libraries change their ways, with small frames behind large ones."""
 
-FLOOD_COUNT = 5_000
+FLOOD_COUNT = 2_000
 """Many times what one call of receive() returns, and more than MPI libraries buffer."""
 
 HUGE_BYTES = 100 * 2**20

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
-from support.protocol import VirtualWorker
-
 from parry_mpi.core import coordinator as coordinator_module
 from parry_mpi.core import worker as worker_module
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Effects
+from support.protocol import VirtualWorker
+
 
 def copy_coordinator(coordinator: Coordinator) -> Coordinator:
     """Return an independent copy of a coordinator, without its story."""
@@ -27,6 +27,7 @@ def copy_coordinator(coordinator: Coordinator) -> Coordinator:
     copied.by_peer = volatile.by_peer.copy()
     copied.hungry = volatile.hungry.copy()
     copied.policy = volatile.policy.copy()
+    copied.requests = volatile.requests.copy(other._lease_weight)
     other.volatile = copied
     return other
 
@@ -113,17 +114,19 @@ class Canon:
         plain, ids = part.plain, part.ids
         plain += (volatile.phase.value, volatile.pulling, volatile.failure is not None, len(volatile.workers))
         plain.append(-1 if volatile.grace_ends_at_ms is None else max(0, volatile.grace_ends_at_ms - now_ms))
+        plain.append(-1 if world.wake_at_ms is None else max(0, world.wake_at_ms - now_ms))
         plain.append(max(0, volatile.said_stop_at_ms + coordinator_module.SAY_AGAIN_MS - now_ms))
         for worker in volatile.workers.values():
             plain += (worker.peer, worker.hello.token, worker.hungry)
             ids.append(worker.worker << 1 | 1)
         ids += [worker_id << 1 | 1 for worker_id in volatile.hungry]
-        for watch in volatile.watches.values():
-            if watch.asked_at_ms is None:
-                plain += (-1, max(0, watch.not_before_ms - now_ms))
+        for lease_id, watch in volatile.watches.items():
+            request = volatile.requests.asked.get(lease_id)
+            if request is None:
+                plain += (-1, max(0, volatile.requests.may_be_asked_at_ms(lease_id) - now_ms))
             else:
-                asked = now_ms - watch.asked_at_ms if world.rules.patience_ms else 0
-                plain += (asked, max(0, watch.said_at_ms + coordinator_module.SAY_AGAIN_MS - now_ms))
+                asked = now_ms - request.asked_at_ms if world.rules.patience_ms else 0
+                plain += (asked, max(0, request.said_at_ms + coordinator_module.SAY_AGAIN_MS - now_ms))
             # A bundle is sent again only as long as it was never reported on; it then holds what its lease holds.
             plain += (watch.progressed, watch.bundle.careful, watch.bundle.share)
         return part

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
-from support.trees import Tree
 
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Effects
@@ -13,6 +12,8 @@ from parry_mpi.core.invariants import check_coordinator
 from parry_mpi.core.messages import Bundle, Finished
 from parry_mpi.core.records import Granted, Joined, Reported, Voided
 from parry_mpi.core.state import State
+from parry_mpi.job import Job
+from support.trees import Tree
 
 _decode = msgspec.msgpack.Decoder(int).decode
 
@@ -61,8 +62,10 @@ class Ledger:
             if isinstance(message, Finished):
                 assert state.done, "Finished is said though something is left"
             elif isinstance(message, Bundle):
-                alone = len(message.jobs) == 1
-                assert alone or not any(job.killed for job in message.jobs), "a job that was killed travels alone"
+                killed = {job.killed for job in message.jobs}
+                assert len(killed) == 1, "jobs travel with their like"
+                assert max(killed) <= 1 or len(message.jobs) == 1, "a job that was killed more than once travels alone"
+                assert message.careful == (max(killed) > 0), "what was killed is explored carefully"
 
 
 def place_of_everything(state: State, tree: Tree) -> int:
@@ -87,8 +90,12 @@ def check_ledger(ledger: Ledger, coordinator: Coordinator) -> None:
     check_coordinator(coordinator)
 
 
-def check_killed(record: Reported | Voided, before: tuple) -> None:
-    """Check that no job was killed fewer times than before."""
+def check_killed(record: Reported | Voided, before: tuple[Job, ...]) -> None:
+    """Check that no job was killed fewer times than before, and that a kill counts."""
     least = min(job.killed for job in before)
-    jobs = record.remaining + record.shared if isinstance(record, Reported) else record.pending
+    if isinstance(record, Reported):
+        assert all(job.killed == least for job in record.remaining + record.shared), "a report changed killed"
+        return
+    jobs = record.pending + tuple(entry.job for entry in record.quarantined)
     assert all(job.killed >= least for job in jobs), "killed decreased"
+    assert not record.killing or any(job.killed > least for job in jobs), "a kill left no trace"

@@ -19,10 +19,10 @@ class Trouble(Enumeration[int, int]):
     depth: int = 10
     pause_ms: float = 0   # what a node takes
     slow_depth: int = 64  # nodes from this depth on take nothing
-    at: int = -1          # the node with the trouble
-    how: str = ""         # what it does: the name of a function below
+    at: int = -1          # the first node with trouble; one for each word of:
+    how: str = ""         # what they do: names of functions below, separated by commas
     cure: str = ""        # a file: while it exists there is no trouble
-    once: bool = False    # the trouble makes that file before it begins
+    once: bool = False    # each trouble happens once, and then its name is appended to that of the cure
     trace: str = ""       # a folder: each process appends a byte for every node it explores
 
     def roots(self):
@@ -36,11 +36,17 @@ class Trouble(Enumeration[int, int]):
             write_trace(self.trace)
         if self.pause_ms and node < 2 ** self.slow_depth:
             time.sleep(self.pause_ms / 1000)
-        if node == self.at and not (self.cure and os.path.exists(self.cure)):
-            if self.once:
-                Path(self.cure).touch()
-            TROUBLES[self.how]()
+        troubles = self.how.split(",")
+        if 0 <= node - self.at < len(troubles) and not (self.cure and os.path.exists(self.cure)):
+            self.trouble(troubles[node - self.at])
         return 1
+
+    def trouble(self, name):
+        if self.once:
+            if os.path.exists(f"{self.cure}-{name}"):
+                return
+            Path(f"{self.cure}-{name}").touch()
+        TROUBLES[name]()
 
 TRACES = {}
 
@@ -117,7 +123,7 @@ def stop_itself():
 def deep_recursion():
     return deep_recursion()
 
-def odd_value():
+def keyboard_interrupt():
     raise KeyboardInterrupt
 
 TROUBLES = {name: it for name, it in list(globals().items()) if callable(it)}

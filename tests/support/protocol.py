@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import msgspec
-from support.trees import Poisoned, Tree, encoded
 
 from parry_mpi.core.messages import FromCoordinator, Hello
 from parry_mpi.core.worker import (
@@ -27,6 +26,7 @@ from parry_mpi.core.worker import (
     Worker,
 )
 from parry_mpi.job import Job, cut, shares
+from support.trees import Poisoned, Tree, encoded
 
 FINGERPRINT = "toy"
 

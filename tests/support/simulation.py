@@ -12,13 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from support.ledger import Ledger, check_killed, check_ledger, check_once
-from support.protocol import FINGERPRINT, POISONED, VirtualWorker, hello
-from support.trees import Digits, Effort
 
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Committed, Effects, Event, PeerGone, Phase, Received, StopAsked, Tick
 from parry_mpi.core.ids import Peer
+from parry_mpi.core.messages import Die, Finished
 from parry_mpi.core.policy import Settings
 from parry_mpi.core.records import Granted, Reported, Retried, Voided
 from parry_mpi.core.state import Snapshot, State
@@ -27,6 +25,9 @@ from parry_mpi.core.worker import Worker
 from parry_mpi.runtime import exploring
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.task import Task
+from support.ledger import Ledger, check_killed, check_ledger, check_once
+from support.protocol import FINGERPRINT, POISONED, VirtualWorker, hello
+from support.trees import Digits, Effort
 
 EVENTS_MAX = 400_000
 """More events than any of these runs needs: a run that passes it does not end."""
@@ -178,7 +179,8 @@ class Simulation:
             self._check_quarantine()
         if state.done or self.coordinator.volatile.failure is not None:
             self._say("the problem is mended")
-            self.problem = msgspec.structs.replace(self.problem, poison=frozenset(), raising=frozenset())
+            poison = frozenset() if state.done else self.problem.poison
+            self.problem = msgspec.structs.replace(self.problem, poison=poison, raising=frozenset())
             self.task = Task(self.problem)
         self._restart(everybody=True, retry=state.done)
         return False
@@ -269,6 +271,11 @@ class Simulation:
         self.sometimes.update(note.event for note in effects.notes)
         self.unlucky += sum(note.event == "killed" and note.facts["why"] != POISONED for note in effects.notes)
         for peer, message in effects.sends:
+            if isinstance(message, Finished):
+                assert State.from_snapshot(self._copy_of_disk()).done, "Finished is said before the end is on disk"
+                assert self.disk_result == self.ledger.result, "Finished is said before the answer is on disk"
+            if isinstance(message, Die):
+                self.sometimes["refused"] += 1
             self._send(peer, "down", (message,))
         self.must_commit = self.must_commit or effects.must_commit
         if effects.must_commit:
@@ -348,7 +355,7 @@ class Simulation:
         else:
             peer, self._next_peer = self._next_peer, self._next_peer + 1
         half = Worker(hello(f"{peer}-{self._order}", self.plan.heartbeat_ms), self.now_ms)
-        virtual = VirtualWorker(half, exploring.Exploring(self.task, exploring.warm(self.task)))
+        virtual = VirtualWorker(half, exploring.Exploring(self.task, None))
         site = self.sites[peer] = Site(peer, virtual)
         self._say(f"a worker begins at peer {peer}")
         self._spoken(site, virtual.start())

@@ -11,20 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
-from support.copies import copy_coordinator
-from support.ledger import Ledger, check_ledger
-from support.protocol import FINGERPRINT, ToyExploring, VirtualWorker, hello
-from support.trees import Tree, encoded
 
 from parry_mpi.core import worker as worker_module
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Committed, Effects, Event, PeerGone, Phase, Received, RootsRead, StopAsked, Tick
 from parry_mpi.core.ids import LeaseId, Peer
-from parry_mpi.core.messages import Crashed, Failed, Report
+from parry_mpi.core.messages import Crashed, Failed, Finished, Report
 from parry_mpi.core.policy import BundlePolicy, Settings
 from parry_mpi.core.state import State
 from parry_mpi.core.worker import Worker
 from parry_mpi.job import WHOLE, Job, shares
+from support.copies import copy_coordinator
+from support.ledger import Ledger, check_ledger
+from support.protocol import FINGERPRINT, ToyExploring, VirtualWorker, hello
+from support.trees import Tree, encoded
 
 
 class Frame:
@@ -218,7 +218,7 @@ class World:
             return False
         if self.rules.prompt:
             return not self.up[index] and not self.down[index]
-        return len(self.up[index]) < QUEUE_MAX
+        return len(self.up[index]) < QUEUE_MAX and len(self.down[index]) < QUEUE_MAX
 
     def _of_coordinator(self) -> Iterator[tuple[str, bool, World]]:
         if self.must_commit:
@@ -230,6 +230,11 @@ class World:
             world = self.copy()
             world._commit()
             yield "a commit", False, world
+        if self.rules.restarts and self._deserted:
+            world = self.copy()
+            world.workers = replaced(self.workers, 0, new_worker(self.rules, "again", self.worker_ms[0]))
+            world._say(0, world.workers[0].start())
+            yield "somebody starts a worker again", False, world
         quiet = all(not frames for frames in (*self.up, *self.down)) if self.rules.prompt else True
         if self.wake_at_ms is not None and quiet and all(len(frames) < QUEUE_MAX for frames in self.down):
             world = self._with_coordinator()
@@ -358,15 +363,16 @@ class World:
     def _step(self, event: Event) -> None:
         effects = self.coordinator.step(event, self.clock_ms)
         self._take(effects)
-        if effects.pull and not isinstance(event, RootsRead):
-            self._step(self._roots())
-        elif effects.pull:
+        if (effects.pull and not isinstance(event, RootsRead)) or effects.pull:
             self._step(self._roots())
 
     def _take(self, effects: Effects) -> None:
         self.ledger.take(effects, self.coordinator.state)
         frames: dict[int, list] = {}
         for peer, message in effects.sends:
+            if isinstance(message, Finished):
+                assert self.disk.state.done, "Finished is said before the end is on disk"
+                assert self.disk.result == self.ledger.result, "Finished is said before the answer is on disk"
             frames.setdefault(peer, []).append(message)
         for peer, messages in frames.items():
             self.down = replaced(self.down, peer, (*self.down[peer], Frame(messages)))
@@ -392,6 +398,12 @@ class World:
     def check(self) -> None:
         """Check all that must always hold."""
         check_ledger(self.ledger, self.coordinator)
+
+    @property
+    def _deserted(self) -> bool:
+        """Whether every worker left a run that goes on: they were told that it is over, and then its end got lost."""
+        left = all(virtual.half.phase is worker_module.Phase.LEFT for virtual in self.workers)
+        return left and self.coordinator.phase is Phase.EXPLORING
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,50 @@
+"""Broken coordinators, states and workers: each of them must be noticed by a small world or by a simulated run."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from support.exhaustive import Counterexample, Search
+from support.simulation import Simulation
+from support.small_worlds import FAST
+
+STATES_MAX = 6_000
+"""A small world notices most mutants after some hundred states; the search is not completed otherwise."""
+
+SEEDS = 150
+
+_spec = importlib.util.spec_from_file_location("mutants", Path(__file__).with_name("mutants.py"))
+mutants = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(mutants)
+
+
+def notice() -> str:
+    """Return who notices that something is broken, or an empty text."""
+    for name, rules in FAST.items():
+        try:
+            Search(rules).run()
+        except Counterexample as error:
+            return f"{name}: {error}"
+    for seed in range(SEEDS):
+        try:
+            Simulation(seed).run()
+        except Exception as error:  # noqa: BLE001 whatever a mutant runs into
+            return f"seed {seed}: {type(error).__name__}: {error}"
+    return ""
+
+
+def test_nothing_is_broken():
+    """Protects the mutation check: the tests that notice the mutants find nothing wrong with what ships."""
+    assert not notice()
+
+
+@pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_noticed(mutant, monkeypatch):
+    """Protects the proof: what could be wrong with the protocol, the tests would see."""
+    broken = mutant.broken()
+    if isinstance(vars(mutant.owner)[mutant.method], property):
+        broken = property(broken)
+    monkeypatch.setattr(mutant.owner, mutant.method, broken)
+    assert notice(), f"nobody notices that {mutant.name}"

@@ -1,0 +1,131 @@
+"""The job set hands out shallow jobs first, old ones before new ones, and keeps apart what was killed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parry_mpi.core.jobset import JobSet
+from parry_mpi.job import Job
+
+
+def job_set(*jobs: Job) -> JobSet:
+    jobs_ = JobSet()
+    for job_id, job in enumerate(jobs, 1):
+        jobs_.add(job_id, job)
+    return jobs_
+
+
+def contents(jobs: JobSet) -> tuple:
+    """All that can be seen of a job set."""
+    return (
+        list(jobs.items()),
+        list(jobs.in_order()),
+        jobs.first(),
+        jobs.first_suspect(),
+        list(jobs.killed_once()),
+        jobs.killed_once_count,
+        jobs.killed_count,
+        jobs.counts_by_depth(),
+        jobs.weight,
+        jobs.units,
+        len(jobs),
+    )
+
+
+def expected(jobs: dict[int, Job]) -> tuple:
+    """The same of a dict, the dumb way."""
+    fresh = sorted(((key, job) for key, job in jobs.items() if not job.killed), key=lambda item: (item[1].depth, item[0]))
+    once = [(key, job) for key, job in jobs.items() if job.killed == 1]
+    more = [key for key, job in jobs.items() if job.killed > 1]
+    depths = sorted({job.depth for _, job in fresh})
+    return (
+        list(jobs.items()),
+        fresh,
+        fresh[0][0] if fresh else None,
+        more[0] if more else None,
+        once,
+        len(once),
+        len(once) + len(more),
+        {depth: sum(job.depth == depth for _, job in fresh) for depth in depths},
+        sum(job.weight for job in jobs.values()),
+        sum(job.count or 1 for job in jobs.values()),
+        len(jobs),
+    )
+
+
+jobs_drawn = st.builds(
+    Job, depth=st.integers(0, 3), killed=st.integers(0, 2), weight=st.integers(0, 9), count=st.integers(0, 3)
+)
+
+
+@given(st.lists(st.tuples(jobs_drawn, st.none() | st.integers(0, 99)), max_size=40))
+def test_like_a_dumb_dict(steps):
+    """Protects the order of everything: after any additions and removals the job set is what a sorted dict would be."""
+    jobs, dumb, next_id = JobSet(), {}, 1
+    for job, removed in steps:
+        if removed is None or not dumb:
+            jobs.add(next_id, job)
+            dumb[next_id] = job
+            next_id += 1
+        else:
+            job_id = list(dumb)[removed % len(dumb)]
+            assert jobs[job_id] == dumb[job_id] == jobs.remove(job_id)
+            del dumb[job_id]
+            assert job_id not in jobs
+        assert expected(dumb) == contents(jobs) == contents(jobs.copy())
+
+
+def test_shallowest_and_oldest_first():
+    """Protects balance: the big jobs are handed out first."""
+    jobs = job_set(Job(b"a", 2), Job(b"b", 1), Job(b"c", 1), Job(b"d", 3))
+    assert [b"b", b"c", b"a", b"d"] == [job.node for _, job in jobs.in_order()]
+    assert 2 == jobs.first()
+    jobs.remove(2)
+    assert 3 == jobs.first()
+
+
+def test_levels_that_emptied_deep_down():
+    """Protects speed and truth: a level that emptied while others stood above it is neither found nor counted, and can fill again."""
+    jobs = job_set(Job(depth=0), Job(depth=1), Job(depth=2))
+    jobs.remove(2)
+    assert {0: 1, 2: 1} == jobs.counts_by_depth()
+    jobs.add(4, Job(depth=1))
+    jobs.remove(1)
+    assert 4 == jobs.first()
+    jobs.remove(4)
+    assert 3 == jobs.first()
+    jobs.remove(3)
+    assert jobs.first() is None
+    assert not jobs
+
+
+def test_killed_are_kept_apart():
+    """Protects neighbours: a job that was killed is never handed out among the others."""
+    jobs = job_set(Job(b"a", killed=1), Job(b"b", killed=2), Job(b"c", killed=7), Job(b"d", killed=1))
+    assert jobs.first() is None
+    assert [1, 4] == [job_id for job_id, _ in jobs.killed_once()]
+    assert 2 == jobs.first_suspect()
+    jobs.remove(2)
+    assert 3 == jobs.first_suspect()
+    assert (2, 3) == (jobs.killed_once_count, jobs.killed_count)
+
+
+def test_copy_is_independent():
+    """Protects the model checker: what happens to a copy does not happen to the original."""
+    jobs = job_set(Job(depth=1), Job(killed=1), Job(killed=2))
+    before = contents(jobs)
+    copied = jobs.copy()
+    for job_id in (1, 2, 3):
+        copied.remove(job_id)
+    copied.add(9, Job(depth=5))
+    assert before == contents(jobs)
+
+
+def test_removing_what_is_not_there():
+    """Protects against handing a job out twice: it can be taken once."""
+    jobs = job_set(Job())
+    jobs.remove(1)
+    with pytest.raises(KeyError):
+        jobs.remove(1)
