@@ -9,11 +9,16 @@ This module must not know how nodes are encoded; to it a node is bytes.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
 WHOLE = 2**62
 """The weight of a whole tree. The largest power of two whose half sums still fit a signed 64-bit integer (SQLite, msgpack)."""
+
+
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number that SQLite can keep; checked when a job is decoded, because it may come from anywhere."""
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -30,11 +35,11 @@ class Job(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     """
 
     node: bytes = b""
-    depth: int = 0
-    killed: int = 0
-    weight: int = 0
-    first: int = 0
-    count: int = 0
+    depth: Natural = 0
+    killed: Natural = 0
+    weight: Natural = 0
+    first: Natural = 0
+    count: Natural = 0
 
     @property
     def units(self) -> int:

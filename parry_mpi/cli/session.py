@@ -26,7 +26,7 @@ from parry_mpi.store.naming import default_run_directory
 from parry_mpi.store.readers import read_result
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task
-from parry_mpi.transport import mpi
+from parry_mpi.transport import launcher, mpi
 from parry_mpi.transport.base import Transport
 
 
@@ -111,6 +111,8 @@ class World:
                     self._orderly = decline(transport, "rank 0 has nothing to explore", transport.size)
         if self._transport is not None:
             self._transport.close(orderly=self._orderly, code=code)
+        else:
+            launcher.keep_exit_code(code)  # there may be a launcher all the same, with one rank
 
 
 def run(request: Request) -> int:
@@ -167,6 +169,11 @@ def _follow(request: Request) -> int:
 
 def _lead(request: Request, world: World) -> int:
     """Be the coordinator, or find that there is nothing left to do."""
+    if (strangers := launcher.strangers_count()) > 1:
+        raise UsageError(
+            f"srun started {strangers} copies of this command that do not know of each other: add --mpi=pmi2 or --mpi=pmix "
+            "(srun --mpi=list tells which there are), or use the mpiexec of your MPI"
+        )
     prepared = prepare(request)
     path = request.run_dir or prepared.default_directory
     with RunDirectory.open(path, prepared.identity, progress=say) as directory:

@@ -152,7 +152,7 @@ def work(
         processes.ignore_stop_signals()
         transport = open_transport()
         _say_unable(transport, error)
-        return transport, error.exit_code
+        return transport, EXIT_COMPLETE  # rank 0 ends with the code that tells; a launcher may mix the codes of two ranks
     explorer: Explorer
     if options.isolation == "process":
         nursery = guarded(_prepare(task))

@@ -47,14 +47,16 @@ def _guard(rank: int, theirs: socket.socket, prepare: Callable[[], Callable[[soc
     """Be the guardian: serve the rank, then end as it ended, or stay if it was killed."""
     processes.show_as("parry-guardian")
     Nursery(theirs, prepare(), launcher).serve()
-    if os.getppid() != launcher:
-        processes.leave(EXIT_STOPPED)  # and the rank with us
-    _, status = os.waitpid(rank, 0)
-    if os.WIFEXITED(status):
-        processes.leave(os.WEXITSTATUS(status))
+    backoff = clock.Backoff()
+    status = None
     while os.getppid() == launcher:
-        clock.sleep(WATCH_S)
-    processes.leave(EXIT_STOPPED)
+        if status is None:
+            ended, status_if_ended = os.waitpid(rank, os.WNOHANG)
+            status = status_if_ended if ended else None
+        if status is not None and os.WIFEXITED(status):
+            processes.leave(os.WEXITSTATUS(status))
+        clock.sleep(backoff.pause_s() if status is None else WATCH_S)
+    processes.leave(EXIT_STOPPED)  # and the rank with us
 
 
 def nursery_beside(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryClient:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections import deque
 from dataclasses import dataclass
 from types import ModuleType
@@ -300,7 +301,9 @@ def _initialised() -> ModuleType:
         reason = str(error).strip().splitlines()[0]
         raise UsageError(f"started by an MPI launcher, but MPI cannot be used ({reason}): {HOW_TO_INSTALL}") from None
     if not MPI.Is_initialized():
-        MPI.Init_thread(MPI.THREAD_FUNNELED)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a foreign launcher, which _check_launcher refuses
+            MPI.Init_thread(MPI.THREAD_FUNNELED)
     return MPI
 
 

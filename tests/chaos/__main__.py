@@ -36,7 +36,9 @@ def main() -> int:
     ends_at_s = time.monotonic() + chosen.minutes * 60
     draw = random.Random(chosen.seed)
     say = (lambda line: None) if chosen.quiet else (lambda line: print("   ", line, flush=True))
-    storms = [Storm(world, draw, say) for world in (World(None), *(World(mpi, ranks) for mpi in commands.mpis() for ranks in (2, 4)))]
+    storms = [
+        Storm(world, draw, say) for world in (World(None), *(World(mpi, ranks) for mpi in commands.mpis() for ranks in (2, 4)))
+    ]
     while time.monotonic() < ends_at_s:
         storm = draw.choice(storms)
         folder = Path(tempfile.mkdtemp(prefix="parry-storm-"))

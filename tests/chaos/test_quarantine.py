@@ -32,7 +32,18 @@ def folder(tmp_path) -> Path:
 
 
 def words(how: str, *more: str) -> tuple[str, ...]:
-    return ("run", "trouble.py", f"depth={DEPTH}", f"at={POISON}", f"how={how}", "cure=cure", "--run-dir", "here", "--json", *more)
+    return (
+        "run",
+        "trouble.py",
+        f"depth={DEPTH}",
+        f"at={POISON}",
+        f"how={how}",
+        "cure=cure",
+        "--run-dir",
+        "here",
+        "--json",
+        *more,
+    )
 
 
 def test_poison(world, folder):

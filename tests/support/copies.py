@@ -68,7 +68,7 @@ class Canon:
 
     def key(self, world) -> int:
         """The key of a world."""
-        plain = [world.left, world.must_commit, world.ledger.result]
+        plain = [world.left, world.must_commit, world.pull, world.ledger.result]
         ids: list[int] = []
         coordinator = world.coordinator
         parts = [coordinator.__dict__.get("canon") or self._kept(coordinator, self._coordinator(world))]

@@ -1,10 +1,13 @@
 """A program for ranks: they meet, wait until rank 0 is signalled, and leave in the way that is asked for.
 
-Usage: leaving.py READY_FILE orderly|unexpectedly
+Usage: leaving.py READY_FILE orderly|unexpectedly|bereaved
+
+Bereaved: the last rank dies before, which only an MPI that survives it can be asked to go through.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -24,6 +27,10 @@ def main(ready: Path, how: str) -> int:
     end = MpiTransport()
     if end.rank != COORDINATOR:
         end.send(COORDINATOR, b"here")
+        if how == "bereaved" and end.rank == end.size - 1:
+            while end.progress():
+                turn.wait(0.001)
+            os.kill(os.getpid(), signal.SIGKILL)
         while not end.receive():
             end.progress()
             turn.wait(0.001)
@@ -36,8 +43,13 @@ def main(ready: Path, how: str) -> int:
     ready.touch()
     while not asked.is_set():
         turn.wait(0.001)
-    if how == "orderly":
-        for peer in here:
+    dead: set[Peer] = set()
+    while how == "bereaved" and not dead:
+        end.receive()
+        dead = end.failed_peers()
+        turn.wait(0.001)
+    if how != "unexpectedly":
+        for peer in here - dead:
             end.send(peer, b"leave")
     end.close(orderly=how == "orderly", code=STOPPED)
     return STOPPED

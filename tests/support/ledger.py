@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 
 from parry_mpi.core.coordinator import Coordinator
-from parry_mpi.core.events import Effects
+from parry_mpi.core.events import Effects, Event, Received
 from parry_mpi.core.invariants import check_coordinator
-from parry_mpi.core.messages import Bundle, Finished
+from parry_mpi.core.messages import Bundle, Crashed, Failed, Finished, Report
 from parry_mpi.core.records import Granted, Joined, Reported, Voided
 from parry_mpi.core.state import State
 from parry_mpi.job import Job
@@ -60,12 +60,35 @@ class Ledger:
                 self.newest_worker = record.worker
         for _, message in effects.sends:
             if isinstance(message, Finished):
-                assert state.done, "Finished is said though something is left"
+                missing = sum(self.tree.of_job(entry.job) for entry in state.quarantined.values())
+                assert self.result + missing == self.tree.whole, "Finished is said though something is left"
             elif isinstance(message, Bundle):
                 killed = {job.killed for job in message.jobs}
                 assert len(killed) == 1, "jobs travel with their like"
                 assert max(killed) <= 1 or len(message.jobs) == 1, "a job that was killed more than once travels alone"
                 assert message.careful == (max(killed) > 0), "what was killed is explored carefully"
+
+
+def expected(event: Event, coordinator: Coordinator) -> bool:
+    """Whether what a worker says of a lease may have an effect: it is live, the worker's own, and the message is the next one."""
+    if not isinstance(event, Received) or not isinstance(event.message, Report | Failed | Crashed):
+        return True
+    message = event.message
+    lease = coordinator.state.leases.get(message.lease)
+    worker_id = coordinator.volatile.by_peer.get(event.peer)
+    if lease is None or lease.worker != worker_id:
+        return False
+    return isinstance(message, Crashed) or message.seq == lease.seq + 1
+
+
+def check_effects(event: Event, may_count: bool, effects: Effects) -> None:
+    """Check that what is late, repeated or forged changes nothing, and that nobody honest is refused."""
+    assert not any(note.event == "refused" for note in effects.notes), "an honest worker is refused"
+    if not may_count:
+        lease_id = event.message.lease
+        changed = [record for record in effects.records if getattr(record, "lease", None) == lease_id]
+        assert not changed, f"a late, repeated or forged message had an effect: {changed}"
+        assert not effects.folds, "a late, repeated or forged message was counted"
 
 
 def place_of_everything(state: State, tree: Tree) -> int:

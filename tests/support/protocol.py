@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from parry_mpi.core.messages import FromCoordinator, Hello
+from parry_mpi.core.messages import Die, FromCoordinator, Hello
 from parry_mpi.core.worker import (
     Abandon,
     Actions,
@@ -206,6 +206,7 @@ class VirtualWorker:
         said = []
         for message in messages:
             said += self._perform(self.half.receive(message, now_ms))
+            assert not isinstance(message, Die) or self.half.lease != message.lease, "a worker goes on with a dead lease"
         return said
 
     def turn(self, now_ms: int) -> list:

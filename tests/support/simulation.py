@@ -25,7 +25,7 @@ from parry_mpi.core.worker import Worker
 from parry_mpi.runtime import exploring
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.task import Task
-from support.ledger import Ledger, check_killed, check_ledger, check_once
+from support.ledger import Ledger, check_effects, check_killed, check_ledger, check_once, expected
 from support.protocol import FINGERPRINT, POISONED, VirtualWorker, hello
 from support.trees import Digits, Effort
 
@@ -255,7 +255,9 @@ class Simulation:
 
     def _step(self, event: Event) -> None:
         before = {lease_id: lease.jobs for lease_id, lease in self.coordinator.state.leases.items()}
+        live = expected(event, self.coordinator)
         effects = self.coordinator.step(event, self.now_ms)
+        check_effects(event, live, effects)
         for record in effects.records:
             if isinstance(record, Granted):
                 before[record.lease] = record.jobs
@@ -283,6 +285,10 @@ class Simulation:
         if effects.wake_at_ms is not None:
             self._wake(max(effects.wake_at_ms, self.now_ms + 1))
         if effects.pull:
+            self._later(self.now_ms + self._draw.choice([0, 0, 30]), self._read_roots, self.life)
+
+    def _read_roots(self, life: int) -> None:
+        if life == self.life:
             self._step(self.roots.read(self._draw.randint(1, 5)))
 
     def _commit_now_and_then(self, life: int) -> None:

@@ -29,6 +29,9 @@ FAST = {
     "one worker, a node that raises": Rules(CHERRY, workers=1, raising=FIRST),
     "one worker, a bundle with a node that raises": Rules(THREE_ROOTS, workers=1, bundle=2, raising=FIRST),
     "one worker, a bundle with a poison node": Rules(THREE_ROOTS, workers=1, bundle=2, poison=FIRST),
+    "one worker, death, loss and repetition": Rules(PATH, workers=1, crashes=1, losses=1, repeats=1),
+    "one worker, timers at any moment": Rules(PATH, workers=1, prompt=False, repeats=1),
+    "one worker, roots are pulled": Rules(TWO_ROOTS, workers=1, generated=True, crashes=1),
     "two workers, one is held for lost": Rules(ONE, suspicions=1),
     "two workers, patience ends": Rules(ONE, patience_ms=2_000),
     "two workers, a forgery": Rules(PATH, forgeries=1),
@@ -59,7 +62,7 @@ FULL = {
     ),
     "one node, a worker is held for lost, another replaced": Rules(ONE, suspicions=1, deaths=1),
     "patience ends": Rules(PATH, patience_ms=2_000),
-    "one worker, timers at any moment": Rules(PATH, workers=1, prompt=False, losses=1),
+    "one worker, timers at any moment, a loss": Rules(PATH, workers=1, prompt=False, losses=1),
 }
 """More than a million states in all."""
 

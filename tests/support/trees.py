@@ -61,6 +61,10 @@ class Tree:
         """What several jobs still have to explore."""
         return sum(map(self.of_job, jobs))
 
+    def of_nodes(self, nodes: Iterable[int]) -> int:
+        """What these nodes alone are."""
+        return sum(self.alone[node] for node in nodes)
+
     def nodes_of(self, digits: int) -> dict[int, int]:
         """How often each node is counted in a sum of values, for error messages."""
         counts = {node: digits >> (DIGIT_BITS * node) & (2**DIGIT_BITS - 1) for node in range(len(self))}

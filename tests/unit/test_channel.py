@@ -76,7 +76,9 @@ def test_what_was_said_before_the_end_is_heard(ends):
 
 
 @pytest.mark.parametrize(
-    "scribble", [b"this is not for you, and it is rather long", b"\0" * 7 + b"\x01\xff", b"\0" * 7 + b"\x03abc"], ids=["length", "kind", "text"]
+    "scribble",
+    [b"this is not for you, and it is rather long", b"\0" * 7 + b"\x01\xff", b"\0" * 7 + b"\x03abc"],
+    ids=["length", "kind", "text"],
 )
 def test_scribble(ends, scribble):
     """Protects a supervisor from user code that writes into its explorer's connection: it is closed."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from support.desk import Desk, hello, parts, report
 
 from parry_mpi.core.coordinator import PULL_COUNT, STORY_MAX
-from parry_mpi.core.events import Committed, Fold, PeerGone, Phase, Received, RootsRead, StopAsked, Tick
+from parry_mpi.core.events import Committed, Failure, Fold, PeerGone, Phase, Received, RootsRead, StopAsked, Tick
 from parry_mpi.core.messages import (
     Ack,
     Alive,
@@ -277,13 +276,7 @@ class TestFailures:
         desk.works(1)
         desk.works(2)
         assert [Ack(1, 1), Stop()] == desk.says(1, Failed(1, 1, "ValueError: x", "Traceback", "(3,)"))
-        failure = desk.coordinator.volatile.failure
-        assert ("ValueError: x", "Traceback", "(3,)", "host-token-1") == msgspec.structs.astuple(failure) if False else (
-            failure.error,
-            failure.details,
-            failure.node,
-            failure.host,
-        )
+        assert Failure("ValueError: x", "Traceback", "(3,)", "host-token-1") == desk.coordinator.volatile.failure
         assert [Voided(1, parts(2)[:1], killing=False)] == desk.effects.records
         assert [Stop()] == desk.heard(2)
 

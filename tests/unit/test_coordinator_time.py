@@ -65,6 +65,14 @@ class TestSharing:
         desk.says(5, GetJob(desk.joins(5)))
         assert [(3, Share(3))] == desk.effects.sends
 
+    def test_nobody_left_to_ask(self):
+        """Protects the peace: when everybody was asked, more hungry workers change nothing."""
+        desk = one_busy_one_hungry()
+        desk.step(Tick(), after_ms=WORTHWHILE_MS)
+        desk.says(3, GetJob(desk.joins(3)))
+        assert [] == desk.heard(1)
+        assert SAY_AGAIN_MS == desk.effects.wake_at_ms - desk.now_ms
+
     def test_repeated(self):
         """Protects against loss on the way: a question without an answer is asked again."""
         desk = one_busy_one_hungry()
@@ -144,6 +152,16 @@ class TestHeartbeats:
         desk.works(1)
         desk.step(Tick(), after_ms=10**9)
         assert (1, None) == (len(desk.state.leases), desk.effects.wake_at_ms)
+
+    def test_some_promised(self):
+        """Protects the others: of many workers only those that promised heartbeats can be late with them."""
+        desk = Desk(parts(3), heartbeats_missed_max=3)
+        desk.works(1, heartbeat_ms=100)
+        desk.works(2)
+        desk.works(3, heartbeat_ms=1_000)
+        desk.step(Tick(), after_ms=300)
+        assert [2, 3] == list(desk.coordinator.volatile.workers)
+        assert 2_700 == desk.effects.wake_at_ms - desk.now_ms
 
 
 class TestStopping:

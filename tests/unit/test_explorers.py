@@ -72,7 +72,7 @@ def test_explores(explore):
     ("how", "reason"),
     [
         (lambda: os._exit(3), "its process left with exit code 3"),
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), "killed by signal 11"),
+        (lambda: os.kill(os.getpid(), signal.SIGUSR2), "killed by signal 12"),
         (lambda: bytearray(1 << 62), "it ran out of memory"),
         (lambda: os.closerange(0, 1000), "its process left with exit code 70"),
         (lambda: os._exit(4) if os.fork() else forever(), "its process left with exit code 4"),
@@ -179,7 +179,8 @@ def test_machine_that_cannot_fork(monkeypatch):
     explorer.order(begin())
     assert explorer.turn() == []
     assert len(nursery.ends) == 1
-    monkeypatch.setattr(explorers.clock, "now_ms", lambda now_ms=explorers.clock.now_ms(): now_ms + explorers.RESPAWN_MS)
+    now_ms = explorers.clock.now_ms()
+    monkeypatch.setattr(explorers.clock, "now_ms", lambda: now_ms + explorers.RESPAWN_MS)
     assert explorer.turn() == []
     assert len(nursery.ends) == 2
     nursery.script = [Spawned(4711)]

@@ -55,9 +55,7 @@ def expected(jobs: dict[int, Job]) -> tuple:
     )
 
 
-jobs_drawn = st.builds(
-    Job, depth=st.integers(0, 3), killed=st.integers(0, 2), weight=st.integers(0, 9), count=st.integers(0, 3)
-)
+jobs_drawn = st.builds(Job, depth=st.integers(0, 3), killed=st.integers(0, 2), weight=st.integers(0, 9), count=st.integers(0, 3))
 
 
 @given(st.lists(st.tuples(jobs_drawn, st.none() | st.integers(0, 99)), max_size=40))

@@ -147,7 +147,9 @@ class TestHandingOver:
         before = total_weight(exploration.remaining())
         given = exploration.split()
         task = Task(problem)
-        assert [4, 6] == [int(node["node"]) if problem.node_dtype else node for job in given for node in task.nodes.decode(job.node)]
+        assert [4, 6] == [
+            int(node["node"]) if problem.node_dtype else node for job in given for node in task.nodes.decode(job.node)
+        ]
         assert before == total_weight(given) + total_weight(exploration.remaining())
         assert () == exploration.split()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -39,3 +40,11 @@ def test_left_without_the_others(mpi, tmp_path):
     finished = code_of(mpi, tmp_path / "ready", "unexpectedly")
     # MPICH may return the signal that ended the others, where no guardian stands between them and it.
     assert finished.code in {leaving.STOPPED, signal.SIGKILL}, str(finished)
+
+
+def test_bereaved(tmp_path):
+    """Protects: where Open MPI was asked to survive deaths (--with-ft ulfm), a run goes on after one and ends with its own code."""
+    mpi = mpis.find("openmpi", tmp_path)
+    mpi = dataclasses.replace(mpi, mpiexec=(*mpi.mpiexec, "--with-ft", "ulfm"))
+    finished = code_of(mpi, tmp_path / "ready", "bereaved")
+    assert finished.code == leaving.STOPPED, str(finished)

@@ -74,11 +74,15 @@ def test_everybody(world, folder):
     assert (0, nodes_of(depth), nodes_of(depth)) == (ended.code, answer["result"], answer["nodes"]), ended
     assert answer["restarts"] <= len(lives)
     redone = traced_nodes(folder / "trace") - nodes_of(depth)
-    print(f"{world}: {redone / len(lives):.0f} nodes done again at each of {len(lives)} kills, at most {redone_max(world, PAUSE_MS)}")
+    print(
+        f"{world}: {redone / len(lives):.0f} nodes done again at each of {len(lives)} kills, at most {redone_max(world, PAUSE_MS)}"
+    )
     assert redone <= len(lives) * redone_max(world, PAUSE_MS)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP] if THOROUGH else [signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGSTOP] if THOROUGH else [signal.SIGKILL], ids=lambda number: number.name
+)
 def test_one_rank(ranks, folder, number):
     """Protects the other ranks from one that dies or freezes: they finish without it, and the launcher learns the right code."""
     with ranks.started(folder, *WORDS) as command:
@@ -178,7 +182,9 @@ def test_explorers(folder):
     world = World(commands.mpis()[0] if commands.mpis() else None, ranks=2)
     draw = random.Random(3)
     kills = 0
-    with world.started(folder, "run", ROOT / "jobs" / "uts.py", "tree=T3", f"engine={engine}", "--run-dir", "here", "--json") as command:
+    with world.started(
+        folder, "run", ROOT / "jobs" / "uts.py", "tree=T3", f"engine={engine}", "--run-dir", "here", "--json"
+    ) as command:
         wait_until(lambda: nodes_on_disk(folder / "here") or not command.running, "it was under way", 60)
         while kills < kills_wanted and command.running:
             wait_until(lambda: explorers(command) or not command.running, "there was an explorer")

@@ -70,7 +70,6 @@ MUTANTS = (
     mutant("nobody is told again that it is over", Coordinator, "_get_job", ("self._send(worker.peer, self._farewell())", "pass")),
     mutant("a stranger is not answered", Coordinator, "_to_stranger", ("self._send(peer, Rejoin())", "pass")),
     mutant("Hello twice, two workers", Coordinator, "_hello", ("worker.hello.token == hello.token", "False")),
-    mutant("a dead explorer's lease goes on", Coordinator, "_received", ("self._kill(message.lease, message.reason, worker.hello.host)", "pass")),
     mutant("one that raised takes its neighbours along", Coordinator, "_failed", ("tuple(others), (entry,)", "(), (entry,)")),
     mutant("a bad job is quarantined and handed out", Coordinator, "_failed", ("tuple(others), (entry,)", "lease.jobs, (entry,)")),
     mutant("the wrong job is blamed", Coordinator, "_kill", ("*others, suspect = lease.jobs", "suspect, *others = lease.jobs")),
