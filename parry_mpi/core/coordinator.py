@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -36,7 +35,7 @@ from parry_mpi.core.events import (
     StopAsked,
     Tick,
 )
-from parry_mpi.core.ids import JobId, LeaseId, Peer, WorkerId
+from parry_mpi.core.ids import JobId, LeaseId, Peer
 from parry_mpi.core.messages import (
     Ack,
     Alive,
@@ -58,10 +57,11 @@ from parry_mpi.core.messages import (
     Unable,
     Welcome,
 )
-from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, BundlePolicy, Settings, patience_ms
+from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, Settings, patience_ms
 from parry_mpi.core.records import Granted, Joined, Quarantined, Reported, Restarted, RootsPulled, Voided
 from parry_mpi.core.sharing import ShareRequests
 from parry_mpi.core.state import AnyRecord, Lease, State
+from parry_mpi.core.volatile import Volatile, Watch, Worker
 from parry_mpi.errors import unreachable
 from parry_mpi.job import Job, total_weight
 
@@ -75,71 +75,6 @@ Rewrite = Callable[[Job], Job]
 
 STORY_MAX = 64
 """How many of the latest events are kept to be shown with an error."""
-
-
-@dataclass
-class Worker:
-    """What the coordinator knows about a connected worker; gone with a restart.
-
-    Args:
-        worker: its id.
-        peer: where it is.
-        hello: how it introduced itself.
-        joined_at_ms: when it joined.
-        heard_at_ms: when it was last heard of.
-        lease: the lease it holds, or None.
-        hungry: whether it waits for a bundle.
-        nodes, explored_us, solved: what it reported.
-        killed: how many of its leases were killed.
-    """
-
-    worker: WorkerId
-    peer: Peer
-    hello: Hello
-    joined_at_ms: int
-    heard_at_ms: int
-    lease: LeaseId | None = None
-    hungry: bool = False
-    nodes: int = 0
-    explored_us: int = 0
-    solved: int = 0
-    killed: int = 0
-
-
-@dataclass
-class Watch:
-    """What the coordinator remembers about a live lease beside its durable part; gone with a restart.
-
-    Args:
-        granted_at_ms: when it was granted.
-        bundle: what was sent, for repeating it.
-        progressed: whether anything was explored under it.
-    """
-
-    granted_at_ms: int
-    bundle: Bundle
-    progressed: bool = False
-
-
-@dataclass
-class Volatile:
-    """All that a restart forgets."""
-
-    requests: ShareRequests
-    phase: Phase = Phase.EXPLORING
-    workers: dict[WorkerId, Worker] = field(default_factory=dict)
-    by_peer: dict[Peer, WorkerId] = field(default_factory=dict)
-    hungry: deque[WorkerId] = field(default_factory=deque)
-    watches: dict[LeaseId, Watch] = field(default_factory=dict)
-    policy: BundlePolicy = field(default_factory=BundlePolicy)
-    pulling: bool = False
-    failure: Failure | None = None
-    stop_reason: str = ""
-    grace_ends_at_ms: int | None = None
-    said_stop_at_ms: int = 0
-    expiry_at_ms: int | None = None
-    press_at_ms: int | None = None
-    workers_seen: int = 0
 
 
 class Coordinator:
