@@ -181,11 +181,13 @@ def _lead(request: Request, world: World) -> int:
             return tell(_ending_of_finished(prepared, directory), as_json=request.as_json)
         with Display.on_stderr(prepared.title) as display:
             watchers = Watchers(display.show, display.warn)
+            transport = world.transport()
+            # coordinate() hears signals. After it they have nothing left to stop: a second one must not take the exit code away.
+            processes.ignore_stop_signals()
             try:
-                outcome = coordinate(prepared.task, directory, world.transport(), request.options, watchers)
-            except (
-                UsageError
-            ) as error:  # once a run is under way, what is wrong is not what was typed but what the problem returned
+                outcome = coordinate(prepared.task, directory, transport, request.options, watchers)
+            except UsageError as error:
+                # Once a run is under way, what is wrong is not what was typed but what the problem returned.
                 raise ProblemError(str(error)) from error
         world.dismissed(orderly=outcome.orderly)
     # Only now that the folder is closed: reading would drop the locks that it holds.

@@ -18,11 +18,28 @@ SIGNALS = (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT)
 WAYS = {**{number.name: number for number in SIGNALS}, "--stop-after": None}
 
 
+WHEELS = [name for name in mpis.WHY_MISSING if not name.startswith("debian-")]
+
+
+def find(name: str, scratch: Path) -> World:
+    return World(None if name == "alone" else mpis.find(name, scratch))
+
+
 @pytest.fixture(params=["alone", *mpis.WHY_MISSING])
+def any_world(request, tmp_path_factory) -> World:
+    """Alone, and ranks of every MPI: for what depends on the launcher."""
+    return find(request.param, tmp_path_factory.mktemp("mpi"))
+
+
+@pytest.fixture(params=["alone", *(mpis.WHY_MISSING if THOROUGH else WHEELS)])
 def world(request, tmp_path_factory) -> World:
-    if request.param == "alone":
-        return World(None)
-    return World(mpis.find(request.param, tmp_path_factory.mktemp("mpi")))
+    """Alone, and ranks; of those that are used most unless there is time."""
+    return find(request.param, tmp_path_factory.mktemp("mpi"))
+
+
+@pytest.fixture(params=mpis.WHY_MISSING if THOROUGH else WHEELS)
+def ranks(request, tmp_path_factory) -> World:
+    return find(request.param, tmp_path_factory.mktemp("mpi"))
 
 
 @pytest.fixture
@@ -63,14 +80,14 @@ def assert_goes_on(world: World, folder: Path, stopped: Finished) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
-def test_signal_to_the_launcher(world, folder, number):
+def test_signal_to_the_launcher(any_world, folder, number):
     """Protects a batch job's last minutes: a signal to what was started stops the run in good order."""
-    if world.mpi is not None and world.mpi.name.endswith("openmpi") and number != signal.SIGUSR1:
+    if any_world.mpi is not None and any_world.mpi.name.endswith("openmpi") and number != signal.SIGUSR1:
         pytest.skip("Open MPI's mpirun ends the ranks at once at this signal: see test_abrupt_launcher")
-    stopped = stop(world, folder, to_launcher=number)
+    stopped = stop(any_world, folder, to_launcher=number)
     assert_resumable(stopped, number.name)
-    if number == signal.SIGUSR1 or THOROUGH:
-        assert_goes_on(world, folder, stopped)
+    if number == signal.SIGUSR1 and any_world.mpi is not None or THOROUGH:
+        assert_goes_on(any_world, folder, stopped)
 
 
 @pytest.mark.parametrize("number", SIGNALS if THOROUGH else [signal.SIGTERM], ids=lambda number: number.name)
@@ -129,12 +146,10 @@ def test_impatience(folder, number):
     assert (0, nodes_of(DEPTH)) == (ended.code, ended.answer["result"]), ended
 
 
-def test_impatience_on_ranks(world, folder):
+def test_impatience_on_ranks(ranks, folder):
     """Protects patience on ranks, too: one that is deep in the user's code is not waited for at the end."""
-    if world.mpi is None:
-        pytest.skip("test_impatience is about that")
     words = (*WORDS, "at=300", "how=loop", "cure=cure", "once=true", "--grace", "10m")
-    with world.started(folder, *words) as command:
+    with ranks.started(folder, *words) as command:
         wait_until((folder / "cure-loop").exists, "a job was stuck")
         (coordinator,) = of_role(command, "coordinator")
         coordinator.send(signal.SIGTERM)
@@ -142,7 +157,7 @@ def test_impatience_on_ranks(world, folder):
         coordinator.send(signal.SIGTERM)
         stopped = command.wait(20)
     assert stopped.code == 75, stopped
-    ended = world.run(folder, *words)
+    ended = ranks.run(folder, *words)
     assert (0, nodes_of(DEPTH)) == (ended.code, ended.answer["result"]), ended
 
 
