@@ -10,7 +10,9 @@ import pytest
 from support.commands import ROOT
 
 FILE_LINES_MAX = 500
-LONGER_FILES = {"parry_mpi/core/coordinator.py": 600}  # one class: the rules of the protocol refer to each other and are read together
+LONGER_FILES = {
+    "parry_mpi/core/coordinator.py": 600
+}  # one class: the rules of the protocol refer to each other and are read together
 FUNCTION_LINES_MAX = 50
 """What is longer usually hides two."""
 

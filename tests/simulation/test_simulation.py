@@ -35,7 +35,7 @@ def test_runs(first):
         simulation = Simulation(seed)
         try:
             simulation.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, the seed must be told
             pytest.fail(f"seed {seed}: {type(error).__name__}: {error}\nreplay: python -m tests.simulation --seed {seed}")
         seen.update(simulation.sometimes)
 

@@ -32,7 +32,7 @@ LATENCY_US = 150
 STEP_US = 40
 """What one event is said to cost the coordinator; the measured cost is printed beside it."""
 
-SECONDS_EACH = 20
+SECONDS_EACH = 8
 """How much work there is for each worker."""
 
 

@@ -160,9 +160,7 @@ class ToyExploring:
         if self.stretch is not None:
             self.stack = alone_last(self.tree, self.stack)
         value = _encode(self.value) if self.nodes else b""
-        told = HandedOver(
-            self.begin.lease, self.nodes, value, self.nodes * self.node_us, self.nodes, self.stack, shared
-        )
+        told = HandedOver(self.begin.lease, self.nodes, value, self.nodes * self.node_us, self.nodes, self.stack, shared)
         self.value = self.nodes = 0
         if not self.stack or self.want is Want.SURRENDER:
             self.stop()

@@ -497,7 +497,9 @@ class _EffortClock:
 def applied(snapshot: Snapshot, changes) -> Snapshot:
     """Apply a transaction to the tables, as the store does."""
     for name in ("pending", "leases", "quarantined"):
-        table, put, removed = (getattr(*where) for where in ((snapshot, name), (changes, f"{name}_put"), (changes, f"{name}_removed")))
+        table, put, removed = (
+            getattr(*where) for where in ((snapshot, name), (changes, f"{name}_put"), (changes, f"{name}_removed"))
+        )
         assert not put.keys() & removed, f"{name}: put and removed at once"
         table.update(put)
         for key in removed:

@@ -57,9 +57,7 @@ FULL = {
     "a node that raises stops the run": Rules(CHERRY, raising=FIRST, quarantine_errors=False),
     "bundles, an explorer dies": Rules(THREE_ROOTS, bundle=2, crashes=1),
     "one worker, everything": Rules(PATH, workers=1, losses=1, repeats=1, overtakings=1, crashes=1, suspicions=1),
-    "one worker, everything and a restart": Rules(
-        ONE, workers=1, losses=1, repeats=1, overtakings=1, deaths=1, restarts=1
-    ),
+    "one worker, everything and a restart": Rules(ONE, workers=1, losses=1, repeats=1, overtakings=1, deaths=1, restarts=1),
     "one node, a worker is held for lost, another replaced": Rules(ONE, suspicions=1, deaths=1),
     "patience ends": Rules(PATH, patience_ms=2_000),
     "one worker, timers at any moment, a loss": Rules(PATH, workers=1, prompt=False, losses=1),
@@ -79,9 +77,7 @@ def _late_report(world: World) -> bool:
 
 def _share_crosses_kill(world: World) -> bool:
     leases = world.coordinator.state.leases
-    return any(
-        isinstance(message, Report) and message.shared and message.lease not in leases for message in frames(world, "up")
-    )
+    return any(isinstance(message, Report) and message.shared and message.lease not in leases for message in frames(world, "up"))
 
 
 def _killed_under_a_live_worker(world: World) -> bool:
@@ -95,8 +91,9 @@ SOMETIMES: dict[str, Callable[[World], bool]] = {
     "a lease is killed under a live worker": _killed_under_a_live_worker,
     "a late message is refused": lambda world: any(isinstance(message, Die) for message in frames(world, "down")),
     "a worker has to join again": lambda world: any(isinstance(message, Rejoin) for message in frames(world, "down")),
-    "a restart with leases out": lambda world: world.coordinator.state.counters.restarts > 0
-    and any(virtual.half.lease is not None for virtual in world.workers),
+    "a restart with leases out": lambda world: (
+        world.coordinator.state.counters.restarts > 0 and any(virtual.half.lease is not None for virtual in world.workers)
+    ),
     "something is shared": lambda world: world.coordinator.state.counters.shared > 0,
     "something is quarantined": lambda world: bool(world.coordinator.state.quarantined),
     "something raised": lambda world: any(isinstance(message, Failed) for message in frames(world, "up")),

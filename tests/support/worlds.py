@@ -393,9 +393,7 @@ class World:
         exhausted = pulled + len(taken) == len(roots)
         unpulled_weight = self.coordinator.state.counters.unpulled_weight
         weight = unpulled_weight if exhausted else unpulled_weight // 2
-        jobs = tuple(
-            Job(encoded(root), weight=part) for root, part in zip(taken, shares(weight, len(taken)), strict=True)
-        )
+        jobs = tuple(Job(encoded(root), weight=part) for root, part in zip(taken, shares(weight, len(taken)), strict=True))
         return RootsRead(jobs, pulled + len(taken), exhausted, unpulled_weight - weight)
 
     def _commit(self) -> None:
@@ -427,9 +425,7 @@ class World:
 
 def new_worker(rules: Rules, token: str, now_ms: int) -> VirtualWorker:
     """A worker process that has just begun."""
-    return VirtualWorker(
-        Worker(hello(token), now_ms), ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising)
-    )
+    return VirtualWorker(Worker(hello(token), now_ms), ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising))
 
 
 def forged(lease_id: LeaseId, seq: int) -> list:
@@ -454,5 +450,3 @@ def differs(disk: State, state: State) -> bool:
 def replaced(items: tuple, index: int, item: object) -> tuple:
     """The same tuple with another item in one place."""
     return (*items[:index], item, *items[index + 1 :])
-
-

@@ -86,7 +86,7 @@ def test_signal_to_the_launcher(any_world, folder, number):
         pytest.skip("Open MPI's mpirun ends the ranks at once at this signal: see test_abrupt_launcher")
     stopped = stop(any_world, folder, to_launcher=number)
     assert_resumable(stopped, number.name)
-    if number == signal.SIGUSR1 and any_world.mpi is not None or THOROUGH:
+    if (number == signal.SIGUSR1 and any_world.mpi is not None) or THOROUGH:
         assert_goes_on(any_world, folder, stopped)
 
 
