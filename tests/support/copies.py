@@ -20,7 +20,7 @@ def copy_coordinator(coordinator: Coordinator) -> Coordinator:
     other.story = deque(maxlen=0)
     other._effects = Effects()
     volatile = coordinator.volatile
-    copied = coordinator_module.Volatile.__new__(coordinator_module.Volatile)
+    copied = volatile.__class__.__new__(volatile.__class__)
     copied.__dict__.update(volatile.__dict__)
     copied.workers = {key: copy_plain(worker) for key, worker in volatile.workers.items()}
     copied.watches = {key: copy_plain(watch) for key, watch in volatile.watches.items()}
