@@ -13,7 +13,7 @@ from support.commands import Started, parry_mpi, run, wait_until
 from support.disk import read_only, small_disk
 from support.problem_files import nodes_of, traced_nodes, trouble_file
 
-DEPTH = 9
+DEPTH = 11
 DISK_BYTES = 2**20
 WARNING = "WARNING: "
 
@@ -32,7 +32,7 @@ def disk(folder):
 
 
 def words(run_dir: str) -> tuple[str, ...]:
-    return ("run", "trouble.py", f"depth={DEPTH}", "pause_ms=3", "trace=trace", "--run-dir", run_dir, "--json")
+    return ("run", "trouble.py", f"depth={DEPTH}", "pause_ms=3", "hurry=hurry", "trace=trace", "--run-dir", run_dir, "--json")
 
 
 def fill(disk: Path) -> Path:
@@ -46,6 +46,11 @@ def fill(disk: Path) -> Path:
             except OSError:
                 continue
     return filler
+
+
+def hurry(folder: Path) -> None:
+    """Let the run come to its end."""
+    (folder / "hurry").touch()
 
 
 def goes_on_exploring(folder: Path) -> None:
@@ -66,6 +71,7 @@ def test_full(folder, disk):
         wait_until(lambda: WARNING in command.stderr, "the user was warned")
         goes_on_exploring(folder)
         filler.unlink()
+        hurry(folder)
         finished = command.wait()
     answer = finished.answer
     assert (0, nodes_of(DEPTH), 0) == (finished.code, answer["result"], answer["restarts"]), finished
@@ -78,6 +84,7 @@ def test_full_at_the_end(folder, disk):
     with World(None).started(folder, *words("disk/run")) as command:
         under_way(command, disk / "run")
         filler = fill(disk)
+        hurry(folder)
         wait_until(lambda: traced_nodes(folder / "trace") == nodes_of(DEPTH), "all was explored")
         warnings = command.stderr.count(WARNING)
         wait_until(lambda: command.stderr.count(WARNING) > warnings + 1, "it was tried again")
@@ -108,6 +115,7 @@ def test_full_and_then(folder, disk, how):
     refused = world.run(folder, *words("disk/run"))
     assert (74, counted) == (refused.code, nodes_on_disk(disk / "run")), refused
     filler.unlink()
+    hurry(folder)
     ended = world.run(folder, *words("disk/run"))
     assert (0, nodes_of(DEPTH)) == (ended.code, ended.answer["result"]), ended
 
@@ -125,6 +133,7 @@ def test_size_limit(folder):
         goes_on_exploring(folder)
         assert nodes_on_disk(folder / "here") <= counted + 200
         resource.prlimit(coordinator.pid, resource.RLIMIT_FSIZE, unlimited)
+        hurry(folder)
         finished = command.wait()
     answer = finished.answer
     assert (0, nodes_of(DEPTH), 0) == (finished.code, answer["result"], answer["restarts"]), finished
@@ -133,10 +142,11 @@ def test_size_limit(folder):
 
 def test_read_only(folder, tmp_path_factory):
     """Protects a folder that may only be read: one clear line, exit code 2, nothing touched, and a result can still be read."""
-    done = World(None).run(folder, *words("here"))
-    assert done.code == 0, done
     begun = World(None).run(folder, *words("begun"), "--stop-after", "0.5")
     assert begun.code == 75, begun
+    hurry(folder)
+    done = World(None).run(folder, *words("here"))
+    assert done.code == 0, done
     with read_only(folder / "begun", tmp_path_factory.mktemp("scratch") / "disk") as locked:
         refused = World(None).run(folder, *words(str(locked)))
         assert refused.code == 2, refused

@@ -11,6 +11,7 @@ from support.worlds import Rules, World
 
 ONE = Tree([[]], [0])
 PATH = Tree([[1], []], [0])
+LONG_PATH = Tree([[1], [2], []], [0])
 CHERRY = Tree([[1, 2], [], []], [0])
 TWO_ROOTS = Tree([[], []], [0, 1])
 THREE_ROOTS = Tree([[2], [], []], [0, 1])
@@ -21,7 +22,7 @@ FAST = {
     "one worker, three losses": Rules(PATH, workers=1, losses=3),
     "one worker, death and restart": Rules(PATH, workers=1, restarts=1, crashes=1),
     "one worker, suspicion and restart": Rules(ONE, workers=1, restarts=1, suspicions=1),
-    "one worker, suspicion and repetition": Rules(PATH, workers=1, suspicions=1, repeats=1),
+    "one worker, suspicion and repetition": Rules(LONG_PATH, workers=1, suspicions=1, repeats=1),
     "one worker, death and loss": Rules(PATH, workers=1, crashes=1, losses=1),
     "one worker, stop and restart": Rules(PATH, workers=1, stops=1, restarts=1),
     "one worker, two restarts": Rules(TWO_ROOTS, workers=1, restarts=2),
@@ -29,7 +30,7 @@ FAST = {
     "one worker, a node that raises": Rules(CHERRY, workers=1, raising=FIRST),
     "one worker, a bundle with a node that raises": Rules(THREE_ROOTS, workers=1, bundle=2, raising=FIRST),
     "one worker, a bundle with a poison node": Rules(THREE_ROOTS, workers=1, bundle=2, poison=FIRST),
-    "one worker, death, loss and repetition": Rules(PATH, workers=1, crashes=1, losses=1, repeats=1),
+    "one worker, death, loss and repetition": Rules(LONG_PATH, workers=1, crashes=1, losses=1, repeats=1),
     "one worker, timers at any moment": Rules(PATH, workers=1, prompt=False, repeats=1),
     "one worker, roots are pulled": Rules(TWO_ROOTS, workers=1, generated=True, crashes=1),
     "two workers, one is held for lost": Rules(ONE, suspicions=1),
@@ -45,7 +46,7 @@ FULL = {
     "a frame is repeated": Rules(TWO_ROOTS, repeats=1),
     "a frame is repeated and overtaken": Rules(TWO_ROOTS, repeats=1, overtakings=1),
     "a worker is held for lost": Rules(CHERRY, suspicions=1),
-    "an explorer dies, a worker is held for lost": Rules(PATH, crashes=1, suspicions=1),
+    "an explorer dies, a worker is held for lost": Rules(ONE, crashes=1, suspicions=1),
     "a worker process is replaced": Rules(TWO_ROOTS, deaths=1),
     "the coordinator starts again": Rules(TWO_ROOTS, restarts=1),
     "a stop": Rules(TWO_ROOTS, stops=1),
@@ -58,7 +59,6 @@ FULL = {
     "bundles, an explorer dies": Rules(THREE_ROOTS, bundle=2, crashes=1),
     "one worker, everything": Rules(PATH, workers=1, losses=1, repeats=1, overtakings=1, crashes=1, suspicions=1),
     "one worker, everything and a restart": Rules(ONE, workers=1, losses=1, repeats=1, overtakings=1, deaths=1, restarts=1),
-    "one node, a worker is held for lost, another replaced": Rules(ONE, suspicions=1, deaths=1),
     "patience ends": Rules(PATH, patience_ms=2_000),
     "one worker, timers at any moment, a loss": Rules(PATH, workers=1, prompt=False, losses=1),
 }

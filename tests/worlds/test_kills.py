@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support import chaos, commands
 from support.chaos import THOROUGH, Life, World, live_and_die, nodes_on_disk, of_role, redone_max
-from support.commands import ROOT, Finished, wait_until
+from support.commands import ROOT, Finished, parry_mpi, run, wait_until
 from support.problem_files import nodes_of, traced_nodes, trouble_file
 from support.problems import HAVE_NUMBA
 
@@ -17,9 +17,11 @@ MPIS = [pytest.param(World(mpi), id=mpi.name) for mpi in commands.mpis()]
 ENOUGH = MPIS if THOROUGH else MPIS[:1]
 """For what depends on the MPI little: all of them only where there is time."""
 
-DEPTH = 10
+DEPTH = 13
 PAUSE_MS = 2.0
-WORDS = ("run", "trouble.py", f"depth={DEPTH}", f"pause_ms={PAUSE_MS}", "--run-dir", "here", "--json", "--heartbeat-timeout", "2")
+SLOW = (f"depth={DEPTH}", f"pause_ms={PAUSE_MS}", "hurry=hurry")
+"""It would take half a minute, but for the file that makes it hurry once what was to happen has happened."""
+WORDS = ("run", "trouble.py", *SLOW, "--run-dir", "here", "--json", "--heartbeat-timeout", "2")
 
 
 @pytest.fixture(params=[pytest.param(World(None), id="alone"), *ENOUGH])
@@ -50,8 +52,14 @@ def explored_a_little(folder: Path) -> bool:
     return nodes_on_disk(folder / "here") > 100
 
 
+def hurry(folder: Path) -> None:
+    """Let the run come to its end."""
+    (folder / "hurry").touch()
+
+
 def ends_exactly(world: World, folder: Path, *, restarts: int) -> None:
     """Run the same command once more, to the end."""
+    hurry(folder)
     ended = world.run(folder, *WORDS)
     answer = ended.answer
     assert (0, nodes_of(DEPTH), nodes_of(DEPTH)) == (ended.code, answer["result"], answer["nodes"]), ended
@@ -80,7 +88,7 @@ def everybody_again_and_again(world: World, folder: Path, kills: int, depth: int
 
 def test_everybody(world, folder):
     """Protects work from power failures: at most a report and a commit interval is done again, and nothing is counted twice."""
-    everybody_again_and_again(world, folder, *((10, 12) if THOROUGH else (3, DEPTH)))
+    everybody_again_and_again(world, folder, *((10, 12) if THOROUGH else (3, 10)))
 
 
 @pytest.mark.night
@@ -98,6 +106,8 @@ def test_one_rank(ranks, folder, number):
     with ranks.started(folder, *WORDS) as command:
         wait_until(lambda: explored_a_little(folder), "some of it was explored")
         of_role(command, "worker")[0].send(number)
+        wait_until(lambda: "is lost" in command.stderr, "it was given up")
+        hurry(folder)
         finished = command.wait()
     answer = finished.answer
     assert (0, nodes_of(DEPTH), 1) == (finished.code, answer["result"], answer["killings"]), finished
@@ -105,27 +115,33 @@ def test_one_rank(ranks, folder, number):
     assert answer["restarts"] == 0
 
 
+def workers_of_status(folder: Path) -> int:
+    return int(run(parry_mpi("status", "here", "--json"), folder=folder).answer["workers"])
+
+
 def test_rank_that_comes_back(some_ranks, folder):
     """Protects the count from a rank that was given up and goes on: what it says of its old lease counts for nothing."""
-    with some_ranks.started(folder, *WORDS[:3], "pause_ms=4", *WORDS[4:]) as command:
+    with some_ranks.started(folder, *WORDS) as command:
         wait_until(lambda: explored_a_little(folder), "some of it was explored")
         with chaos.paused(of_role(command, "worker")[0]):
             wait_until(lambda: "is lost" in command.stderr, "it was given up")
+        wait_until(lambda: workers_of_status(folder) == 2, "it was back")
+        hurry(folder)
         finished = command.wait()
     answer = finished.answer
     assert (0, nodes_of(DEPTH), 1, 3) == (finished.code, answer["result"], answer["killings"], answer["workers"]), finished
 
 
-def test_all_workers(ranks, folder):
+def test_all_workers(some_ranks, folder):
     """Protects from waiting for ever for workers that do not come back: the run ends with 75, and the same command finishes it."""
-    with ranks.started(folder, *WORDS) as command:
+    with some_ranks.started(folder, *WORDS) as command:
         wait_until(lambda: explored_a_little(folder), "some of it was explored")
         for worker in of_role(command, "worker"):
             worker.kill()
         finished = command.wait()
     assert finished.code == 75, finished
     assert "stopping: no worker is left" in finished.stderr
-    ends_exactly(ranks, folder, restarts=1)
+    ends_exactly(some_ranks, folder, restarts=1)
 
 
 @pytest.mark.parametrize("role", ["coordinator", "guardian"])
@@ -139,14 +155,14 @@ def test_what_the_launcher_sees(ranks, folder, role):
     ends_exactly(ranks, folder, restarts=1)
 
 
-def test_launcher(ranks, folder):
+def test_launcher(some_ranks, folder):
     """Protects a machine from ranks without a launcher: they are gone with it, and the same command finishes the run."""
-    with ranks.started(folder, *WORDS) as command:
+    with some_ranks.started(folder, *WORDS) as command:
         wait_until(lambda: explored_a_little(folder), "some of it was explored")
         ranks_before = chaos.members(command)
         command.process.kill()
         wait_until(lambda: not any(commands.alive(each.pid) for each in ranks_before), "everybody was gone")
-    ends_exactly(ranks, folder, restarts=1)
+    ends_exactly(some_ranks, folder, restarts=1)
 
 
 def test_launchers_helpers(some_ranks, folder):
@@ -167,6 +183,7 @@ def test_frozen_guardian(some_ranks, folder):
         wait_until(lambda: explored_a_little(folder), "some of it was explored")
         with chaos.paused(of_role(command, "guardian")[0]):
             of_role(command, "explorer")[0].kill()
+            hurry(folder)
             wait_until(lambda: nodes_of(DEPTH) == nodes_on_disk(folder / "here"), "all was explored", 40)
         finished = command.wait()
     assert (0, nodes_of(DEPTH)) == (finished.code, finished.answer["result"]), finished
