@@ -56,12 +56,18 @@ def test_post_never_waits(ends):
 
 def test_two_that_send_at_once(ends):
     """Protects from a deadlock of two processes, each sending more than the other has room for."""
-    here, there = ends
-    threads = [threading.Thread(target=end.send, args=(LARGE,)) for end in ends]
+    found: dict[Channel, list] = {}
+
+    def converse(end: Channel) -> None:
+        end.send(LARGE)
+        found[end] = received(end)
+
+    threads = [threading.Thread(target=converse, args=(end,)) for end in ends]
     for thread in threads:
         thread.start()
-    found = {end: received(end) for end in (here, there) if not threads[0].join(20) and not threads[1].join(20)}
-    assert {here: [LARGE], there: [LARGE]} == found
+    for thread in threads:
+        thread.join(20)
+    assert [[LARGE], [LARGE]] == [found.get(end) for end in ends]
 
 
 def test_what_was_said_before_the_end_is_heard(ends):
