@@ -208,7 +208,8 @@ def started(
             process = subprocess.Popen(
                 words,
                 cwd=folder,
-                env={**os.environ, **(environment or {})},
+                # Launchers keep folders of one name in TMPDIR, and one that ends may remove what another is about to use.
+                env={**os.environ, "TMPDIR": scratch, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
