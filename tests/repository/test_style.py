@@ -14,8 +14,6 @@ LONGER_FILES = {
     "parry_mpi/core/coordinator.py": 600,  # one class: the rules of the protocol refer to each other and are read together
     "tests/support/simulation.py": 520,  # one world: every kind of trouble reaches into it
 }
-    "parry_mpi/core/coordinator.py": 600
-}  # one class: the rules of the protocol refer to each other and are read together
 FUNCTION_LINES_MAX = 50
 """What is longer usually hides two."""
 
