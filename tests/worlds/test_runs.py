@@ -86,7 +86,7 @@ def test_json(world, folder):
     assert finished.code == 0, finished
     assert answer.pop("seconds") > 0
     assert answer.pop("solved") >= 1
-    workers = 1 if world is None else 2
+    assert answer.pop("workers") in ({1} if world is None else {1, 2})  # a rank that starts late finds the work done
     assert answer == {
         "result": 255,
         "complete": True,
@@ -94,7 +94,6 @@ def test_json(world, folder):
         "nodes": 255,
         "killings": 0,
         "quarantined": 0,
-        "workers": workers,
         "restarts": 0,
     }
 
