@@ -75,7 +75,7 @@ def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, 
     once if it is finished.
     """
     from parry_mpi.cli import session  # noqa: PLC0415 loads numpy and all that a run needs
-    from parry_mpi.runtime.farm import Options  # noqa: PLC0415
+    from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
     return session.run(session.Request(problem, parameters, run_dir, as_json, Options(**options, **times)))

@@ -19,8 +19,10 @@ from parry_mpi.core.records import Quarantined
 from parry_mpi.errors import EXIT_INTERNAL, ParryError, ProblemError, UsageError
 from parry_mpi.problem import Enumeration
 from parry_mpi.runtime import processes
+from parry_mpi.runtime.coordinating import Outcome, coordinate, decline
 from parry_mpi.runtime.coordinator_loop import Watchers
-from parry_mpi.runtime.farm import Options, Outcome, coordinate, decline, work
+from parry_mpi.runtime.options import Options
+from parry_mpi.runtime.working import work
 from parry_mpi.store.identity import Identity, plain_parameters
 from parry_mpi.store.naming import default_run_directory
 from parry_mpi.store.readers import read_result

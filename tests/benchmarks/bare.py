@@ -14,7 +14,7 @@ import time
 
 from parry_mpi.cli.session import Request, prepare
 from parry_mpi.cli.telling import data_of
-from parry_mpi.runtime.farm import Options
+from parry_mpi.runtime.options import Options
 
 BUDGET = 1 << 40
 """More than there are nodes. The kernel comes back earlier only to have its stack made longer."""

@@ -1,4 +1,4 @@
-"""The roles put together: a run in this process, from its beginning over stops and restarts to its end."""
+"""The coordinator's role, and the workers' with it: runs in this process, from the beginning over stops and restarts to the end."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from parry_mpi.core.ids import Peer
 from parry_mpi.core.messages import Goodbye, Hello, Refused, Stop, Unable
 from parry_mpi.errors import ProblemError
 from parry_mpi.problem import Enumeration
-from parry_mpi.runtime import farm
+from parry_mpi.runtime import coordinating, processes
+from parry_mpi.runtime.coordinating import Outcome, coordinate, decline, settings_of
 from parry_mpi.runtime.coordinator_loop import Watchers
-from parry_mpi.runtime.farm import Options, Outcome, coordinate, decline, settings_of, work
+from parry_mpi.runtime.options import Options
+from parry_mpi.runtime.working import work
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task
 from parry_mpi.transport import inprocess
@@ -135,12 +137,12 @@ def test_worker_on_a_rank(tmp_path):
         fingerprint = directory.identity.fingerprint()
         thread = threading.Thread(target=lambda: codes.append(work(lambda: (task, fingerprint), lambda: end, ALONE)[1]))
         signals_before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
-        ignoring, farm.processes.ignore_stop_signals = farm.processes.ignore_stop_signals, lambda: None
+        ignoring, processes.ignore_stop_signals = processes.ignore_stop_signals, lambda: None
         try:
             thread.start()
             outcome = coordinate(task, directory, hub, ALONE, Watchers(lambda view: None, lambda line: None))
         finally:
-            farm.processes.ignore_stop_signals = ignoring
+            processes.ignore_stop_signals = ignoring
             thread.join(20)
     assert signals_before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
     assert (511, True, [0]) == (outcome.result, outcome.orderly, codes)
@@ -158,7 +160,7 @@ def test_nothing_to_do(word):
 
 def test_nobody_to_decline(monkeypatch):
     """Protects rank 0 from waiting for ranks that never come."""
-    monkeypatch.setattr(farm, "STARTING_S", 0.05)
+    monkeypatch.setattr(coordinating, "STARTING_S", 0.05)
     hub, _ = inprocess.pair()
     assert not decline(hub, "all is done", 2)
 
@@ -171,11 +173,11 @@ def test_unable():
         raise ProblemError("no such module", details="Traceback")
 
     hub.send(Peer(1), codec.encode([Stop()]))
-    ignoring, farm.processes.ignore_stop_signals = farm.processes.ignore_stop_signals, lambda: None
+    ignoring, processes.ignore_stop_signals = processes.ignore_stop_signals, lambda: None
     try:
         _, code = work(load, lambda: end, ALONE)
     finally:
-        farm.processes.ignore_stop_signals = ignoring
+        processes.ignore_stop_signals = ignoring
     assert 0 == code
     words = [message for _, frame in hub.receive() for message in codec.decode_from_worker(frame)]
     assert isinstance(words[0], Unable)
