@@ -15,6 +15,7 @@ Errors are sorted by whose fault they are, because that is what decides what to 
     ├── LocalProtocolError   70   our own code broke the protocol: a bug in parry_mpi
     ├── InvariantError       70   the state contradicts itself: a bug in parry_mpi
     ├── RemoteProtocolError  76   what the other side sent makes no sense: drop that peer
+    ├── AuthenticationError  77   a key or a signature is not the right one: never tried again
     └── PeerLost             75   the other side is gone: run the same command again
 
 This module imports nothing of ours: every other one may import it.
@@ -34,6 +35,7 @@ EXIT_LOCKED = 73
 EXIT_IO = 74
 EXIT_STOPPED = 75
 EXIT_PROTOCOL = 76
+EXIT_NOPERM = 77
 EXIT_VERSION = 78
 
 
@@ -127,6 +129,12 @@ class RemoteProtocolError(ParryError):
     """What the other side sent makes no sense; the peer is dropped and nothing changes."""
 
     exit_code = EXIT_PROTOCOL
+
+
+class AuthenticationError(ParryError):
+    """The other side is not who it should be, or does not let us in; trying again cannot help."""
+
+    exit_code = EXIT_NOPERM
 
 
 class PeerLost(ParryError):

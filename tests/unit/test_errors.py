@@ -21,6 +21,7 @@ from parry_mpi import errors
         (74, errors.CommitFailed),
         (75, errors.PeerLost),
         (76, errors.RemoteProtocolError),
+        (77, errors.AuthenticationError),
         (78, errors.StoreVersionError),
     ],
 )
