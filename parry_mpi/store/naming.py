@@ -16,6 +16,8 @@ NAME_LENGTH_MAX = 120
 """Longer names are shortened: encrypted home folders allow 143 bytes, other file systems 255, and people have to read them."""
 DIGEST_LENGTH = 12
 """Hex digits that tell shortened names apart: 48 bits, so that nobody ever sees two runs share a name."""
+TEMPORARY_MARK = ".new-"
+"""Between the name of a file and random letters: what will replace that file, or what a killed process left of it."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.,+-]")
 

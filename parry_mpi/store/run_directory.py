@@ -21,6 +21,7 @@ from parry_mpi.store.holder import this_process
 from parry_mpi.store.identity import ELSEWHERE, Identity
 from parry_mpi.store.lock import FolderLock, is_lock_file
 from parry_mpi.store.log import LOG_NAME, ROTATED_NAME, EventLog
+from parry_mpi.store.naming import TEMPORARY_MARK
 from parry_mpi.store.schema import JOURNAL_SUFFIX, STATE_NAME, Root
 from parry_mpi.store.sqlite_reader import Stored, Summary, load, summarize
 from parry_mpi.store.sqlite_state import NEW_SUFFIX, SqliteState, create_state
@@ -39,6 +40,7 @@ _OWN_NAMES = {
     "authorized_keys",
     "coordinator_key",
     "coordinator_key.pub",
+    "worker_key",
 }
 """What may be in a folder that holds no state: what a coordinator leaves that is killed before its first commit, and keys, which
 may be there before the first run."""
@@ -266,6 +268,24 @@ def open_existing(path: Path, *, wait_s: float = 0.0, progress: Callable[[str], 
         return _open_locked(path, summary.identity, summary, wait_s, progress)
 
 
+def create_for_keys(path: Path) -> bool:
+    """See to it that a folder can take keys: that of a run, or one that a run may have later, which is created.
+
+    Returns:
+        Whether there is a run in it.
+
+    Raises:
+        UsageError: the folder holds something else, or cannot be used.
+        CommitFailed: the file system refuses for now.
+    """
+    with _refusing(path):
+        if has_state(path):
+            return True
+        _require_unused(path)
+        _create_folders(path)
+    return False
+
+
 def has_state(path: Path) -> bool:
     """Whether a folder holds the state of a run."""
     return (path / STATE_NAME).exists()
@@ -346,7 +366,7 @@ def _require_unused(folder: Path) -> None:
 
 def _is_own(name: str) -> bool:
     """Whether a file of this name may be in a folder that holds no state; NFS keeps open files that were removed as .nfs*."""
-    return name in _OWN_NAMES or is_lock_file(name) or name.startswith(".nfs")
+    return not {name, name.partition(TEMPORARY_MARK)[0]}.isdisjoint(_OWN_NAMES) or is_lock_file(name) or name.startswith(".nfs")
 
 
 def _create_folders(folder: Path) -> list[Path]:
