@@ -134,7 +134,7 @@ class Canon:
     def _worker(self, virtual: VirtualWorker, now_ms: int) -> Part:
         half, work, explorer = virtual.half, virtual.half._work, virtual.explorer
         part = Part()
-        part.ids += ((half.worker_id or 0) << 1 | 1, (half.lease or 0) << 1, half._newest_lease << 1)
+        part.ids += ((half.worker_id or 0) << 1 | 1, (half.lease or 0) << 1, half._newest_lease << 1, virtual.begun << 1)
         part.plain += (
             half.phase.value,
             half.lease is None,
@@ -150,6 +150,7 @@ class Canon:
         )
         self._messages_of(work.unanswered, part)
         self._messages_of(work.waiting, part)
+        self._messages_of(virtual.told, part)
         if explorer.begin is not None:
             part.ids.append(explorer.begin.lease << 1)
             part.plain += (self.number(explorer.stack), explorer.value, explorer.stretch, str(explorer.want))

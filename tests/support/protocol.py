@@ -6,10 +6,12 @@ a million times; the shipped one serves in the simulator.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
+from parry_mpi.core.ids import LeaseId
 from parry_mpi.core.messages import Die, FromCoordinator, Hello
 from parry_mpi.core.worker import (
     Abandon,
@@ -187,23 +189,32 @@ class VirtualWorker:
     Args:
         half: the protocol.
         explorer: who explores.
+
+    Attributes:
+        told: what the explorer told and the half did not hear yet; used where there is a pipe between them.
+        begun: the newest lease that the explorer was ever told to begin.
+        canon: room for what support.copies keeps.
     """
 
     def __init__(self, half: Worker, explorer: Explorer) -> None:
         self.half = half
         self.explorer = explorer
+        self.told: tuple[HandedOver | Raised | Died, ...] = ()
+        self.begun = LeaseId(0)
         self.canon = None
 
     def copy(self) -> VirtualWorker:
         """Return an independent copy; for toy explorers only."""
         assert isinstance(self.explorer, ToyExploring)
-        return VirtualWorker(copy_half(self.half), self.explorer.copy())
+        other = VirtualWorker(copy_half(self.half), self.explorer.copy())
+        other.told, other.begun = self.told, self.begun
+        return other
 
     def receive(self, messages: tuple[FromCoordinator, ...], now_ms: int) -> list:
         """Take in a frame; return what is said."""
         said = []
         for message in messages:
-            said += self._perform(self.half.receive(message, now_ms))
+            said += self._perform(self.half.receive, message, now_ms)
             assert not isinstance(message, Die) or self.half.lease != message.lease, "a worker goes on with a dead lease"
         return said
 
@@ -223,7 +234,28 @@ class VirtualWorker:
         """Take in what the explorer did; return what is said."""
         if died is not None:
             return self.crash(now_ms, POISONED, died)
-        return [] if event is None else self._perform(self.half.explored(event, now_ms))
+        return [] if event is None else self._perform(self.half.explored, event, now_ms)
+
+    def turn_unheard(self) -> None:
+        """Let the explorer take a turn; what it tells, or that it died, is heard later."""
+        event, died = self.explore()
+        if died is not None:
+            self.crash_unheard(POISONED)
+        elif event is not None:
+            self.told += (event,)
+
+    def crash_unheard(self, why: str = "crashed") -> None:
+        """Let the explorer die; it is heard later, after what it told before."""
+        assert self.half.lease is not None
+        lease = self.half.lease if self.explorer.begin is None else self.explorer.begin.lease
+        self.explorer.order(Abandon(lease))
+        self.told += (Died(lease, why),)
+
+    def hear(self, now_ms: int) -> list:
+        """Take in the oldest of what the explorer told; return what is said."""
+        event, *rest = self.told
+        self.told = tuple(rest)
+        return self._perform(self.half.explored, event, now_ms)
 
     def crash(self, now_ms: int, why: str = "crashed", lease: int | None = None) -> list:
         """Let the explorer die; return what is said."""
@@ -231,18 +263,25 @@ class VirtualWorker:
         if lease is None:
             return []
         self.explorer.order(Abandon(lease))
-        return self._perform(self.half.explored(Died(lease, why), now_ms))
+        return self._perform(self.half.explored, Died(lease, why), now_ms)
 
     def tick(self, now_ms: int) -> list:
         """Let time pass; return what is said."""
-        return self._perform(self.half.tick(now_ms))
+        return self._perform(self.half.tick, now_ms)
 
     def start(self) -> list:
         """Say hello."""
-        return self._perform(self.half.start())
+        return self._perform(self.half.start)
 
-    def _perform(self, actions: Actions) -> list:
+    def _perform(self, act: Callable[..., Actions], *args: object) -> list:
+        held = self.half.lease
+        actions = act(*args)
+        for message in actions.sends:
+            assert getattr(message, "lease", held) == held, "a worker speaks under a lease that it does not hold"
         for order in actions.orders:
+            if isinstance(order, Begin):
+                assert order.lease > self.begun, "a worker begins a lease twice, or one older than it knew"
+                self.begun = order.lease
             self.explorer.order(order)
         return actions.sends
 

@@ -33,6 +33,8 @@ FAST = {
     "one worker, death, loss and repetition": Rules(LONG_PATH, workers=1, crashes=1, losses=1, repeats=1),
     "one worker, timers at any moment": Rules(PATH, workers=1, prompt=False, repeats=1),
     "one worker, roots are pulled": Rules(TWO_ROOTS, workers=1, generated=True, crashes=1),
+    "one worker, suspicion and overtaking": Rules(ONE, workers=1, suspicions=1, overtakings=2),
+    "one worker, its explorer is heard late": Rules(PATH, workers=1, suspicions=1, crashes=1, piped=True),
     "two workers, one is held for lost": Rules(ONE, suspicions=1),
     "two workers, patience ends": Rules(ONE, patience_ms=2_000),
     "two workers, a forgery": Rules(PATH, forgeries=1),
@@ -60,6 +62,14 @@ FULL = {
     "one worker, everything": Rules(PATH, workers=1, losses=1, repeats=1, overtakings=1, crashes=1, suspicions=1),
     "one worker, everything and a restart": Rules(ONE, workers=1, losses=1, repeats=1, overtakings=1, deaths=1, restarts=1),
     "patience ends": Rules(PATH, patience_ms=2_000),
+    "explorers are heard late": Rules(PATH, piped=True),
+    "explorers are heard late, a worker is held for lost": Rules(ONE, piped=True, suspicions=1),
+    "one worker, its explorer is heard late, everything": Rules(
+        ONE, workers=1, losses=1, repeats=1, overtakings=1, crashes=1, suspicions=1, piped=True
+    ),
+    "one worker, timers at any moment, suspicion and overtaking": Rules(
+        ONE, workers=1, prompt=False, suspicions=1, overtakings=2
+    ),
     "one worker, timers at any moment, a loss": Rules(PATH, workers=1, prompt=False, losses=1),
 }
 """More than a million states in all."""
@@ -85,11 +95,16 @@ def _killed_under_a_live_worker(world: World) -> bool:
     return any(virtual.half.lease is not None and virtual.half.lease not in leases for virtual in world.workers)
 
 
+def _heard_too_late(world: World) -> bool:
+    return any(event.lease != virtual.half.lease for virtual in world.workers for event in virtual.told)
+
+
 SOMETIMES: dict[str, Callable[[World], bool]] = {
     "a report is late": _late_report,
     "a share crosses a kill": _share_crosses_kill,
     "a lease is killed under a live worker": _killed_under_a_live_worker,
     "a late message is refused": lambda world: any(isinstance(message, Die) for message in frames(world, "down")),
+    "an explorer is heard when its lease is gone": _heard_too_late,
     "a worker has to join again": lambda world: any(isinstance(message, Rejoin) for message in frames(world, "down")),
     "a restart with leases out": lambda world: (
         world.coordinator.state.counters.restarts > 0 and any(virtual.half.lease is not None for virtual in world.workers)

@@ -92,6 +92,7 @@ class Rules:
         max_kills: as in Settings.
         quarantine_errors: as in Settings.
         patience_ms: as in Settings; 0 for no end.
+        piped: what an explorer tells is heard later, in a step of its own; otherwise at once.
         prompt: timers fire only when the actor's links are empty; otherwise also while frames are under way.
         losses, repeats, overtakings: of frames.
         crashes: explorers that die.
@@ -112,6 +113,7 @@ class Rules:
     max_kills: int = 2
     quarantine_errors: bool = True
     patience_ms: int = 0
+    piped: bool = False
     prompt: bool = True
     losses: int = 0
     repeats: int = 0
@@ -203,8 +205,15 @@ class World:
         virtual = self.workers[index]
         if virtual.explorer.busy:
             world, actor = self._with_worker(index)
-            world._say(index, actor.turn(self.worker_ms[index]))
+            if self.rules.piped:
+                actor.turn_unheard()
+            else:
+                world._say(index, actor.turn(self.worker_ms[index]))
             yield f"{index} explores", False, world
+        if virtual.told:
+            world, actor = self._with_worker(index)
+            world._say(index, actor.hear(self.worker_ms[index]))
+            yield f"{index} hears of its explorer: {type(virtual.told[0]).__name__}", False, world
         wake_at_ms = virtual.half.wake_at_ms()
         if wake_at_ms is not None and self._may_fire(index):
             world, actor = self._with_worker(index)
@@ -220,7 +229,7 @@ class World:
             return False
         reports = virtual.explorer.busy and not virtual.half._work.unanswered
         if self.rules.prompt and not reports:
-            return not self.up[index] and not self.down[index]
+            return not self.up[index] and not self.down[index] and not virtual.told
         return len(self.up[index]) < QUEUE_MAX and len(self.down[index]) < QUEUE_MAX
 
     def _of_coordinator(self) -> Iterator[tuple[str, bool, World]]:
@@ -281,7 +290,10 @@ class World:
         for index, virtual in enumerate(self.workers):
             if virtual.half.lease is not None:
                 world, actor = self._spent(kind)._with_worker(index)
-                world._say(index, actor.crash(self.worker_ms[index]))
+                if self.rules.piped:
+                    actor.crash_unheard()
+                else:
+                    world._say(index, actor.crash(self.worker_ms[index]))
                 yield f"the explorer of {index} dies", True, world
 
     def _suspicions(self, kind: int) -> Iterator[tuple[str, bool, World]]:
