@@ -59,6 +59,14 @@ def load(where: str) -> Loaded:
     return Loaded(problem_class, f"{stem}:{problem_class.__name__}", _source_digest(module))
 
 
+def absolute(where: str) -> str:
+    """Return a name under which the same problem is found from any folder, as far as it is in a file."""
+    source, class_name = _parted(where)
+    if not (source.endswith(".py") or "/" in source):
+        return where
+    return f"{Path(source).resolve()}{':' if class_name else ''}{class_name}"
+
+
 def _parted(where: str) -> tuple[str, str]:
     """Divide FILE.py:Class; a colon inside the path is part of the path."""
     source, colon, class_name = where.rpartition(":")

@@ -6,18 +6,21 @@ This module must not change the folder.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from parry_mpi.cli.telling import INCOMPLETE
-from parry_mpi.cli.wording import share_text
+from parry_mpi.cli.wording import share_text, time_text
 from parry_mpi.errors import EXIT_COMPLETE
 from parry_mpi.store.readers import read_status
 
 COUNTS = ("nodes", "solved", "pending", "leased", "shared", "workers", "busy", "killings", "quarantined", "restarts")
 """What is shown of the numbers, in this order, as far as it is there; --json has all of them."""
+
+CONTRIBUTIONS_MAX = 20
+"""How many of those who explored are listed."""
 
 
 @click.command("status")
@@ -43,8 +46,23 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     for name in COUNTS:
         if name in status:
             yield f"  {name:<12} {status[name]:,}"
+    if "walltime_left_s" in status:
+        left_s, margin_s = status["walltime_left_s"], status["margin_s"]
+        yield f"  walltime     ends {status['walltime_ends_at']} (in {time_text(max(0.0, left_s))}); stops {margin_s:.0f} s before"
+    yield from _contributions(status.get("contributions", ()))
     for job in status.get("quarantined_jobs", ()):
         yield f"  quarantined: {job['error']}, on {job['host'] or '?'} (depth {job['depth']}, killed {job['killed']} times)"
+
+
+def _contributions(contributions: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Say who explored how much since the coordinator was started, if there was more than one."""
+    if len(contributions) < 2:  # noqa: PLR2004
+        return
+    nodes = sum(each["nodes"] for each in contributions) or 1
+    for each in contributions[:CONTRIBUTIONS_MAX]:
+        yield f"  {each['nodes']:>15,} nodes ({share_text(each['nodes'] / nodes)}): {each['via']} on {each['host']}"
+    if len(contributions) > CONTRIBUTIONS_MAX:
+        yield f"  ... and {len(contributions) - CONTRIBUTIONS_MAX} more that explored less; --json has them"
 
 
 def _how(status: dict[str, Any]) -> str:

@@ -279,8 +279,20 @@ class Worker:
         beat_ms = self._hello.heartbeat_ms
         if beat_ms and self.worker_id is not None and now_ms >= self._beat_at_ms + beat_ms:
             self._beat_at_ms = now_ms
-            actions.sends.append(Alive(self.worker_id, () if self.lease is None else (self.lease,)))
+            actions.sends.append(self._alive(self.worker_id))
         self._ask_explorer(actions, now_ms)
+        return actions
+
+    def reconnected(self, now_ms: int) -> Actions:
+        """Say what may have got lost with a connection: what is not acknowledged, or else a sign of life."""
+        actions = Actions()
+        if self.phase is Phase.LEFT:
+            return actions
+        if self._unacknowledged:
+            self._say(self._unacknowledged, actions, now_ms)
+        elif self.worker_id is not None:
+            self._beat_at_ms = now_ms
+            actions.sends.append(self._alive(self.worker_id))
         return actions
 
     def wake_at_ms(self) -> int | None:
@@ -418,6 +430,9 @@ class Worker:
             self._say([self._get_job()], actions, now_ms)
         elif self.phase is Phase.LEAVING:
             self._goodbye(actions)
+
+    def _alive(self, worker_id: WorkerId) -> Alive:
+        return Alive(worker_id, () if self.lease is None else (self.lease,))
 
     def _get_job(self) -> GetJob:
         assert self.worker_id is not None

@@ -22,12 +22,13 @@ from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers
 from parry_mpi.runtime.deadline import deadline
 from parry_mpi.runtime.options import Options
 from parry_mpi.runtime.signals import StopSignals
-from parry_mpi.runtime.waits import DEPARTING_S, STARTING_S, flush
+from parry_mpi.runtime.waits import DEPARTING_S, GUESTS_S, STARTING_S, flush
 from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
 from parry_mpi.runtime.working import Embedded, embed
+from parry_mpi.store.readers import last_published
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task, call
-from parry_mpi.transport.base import Transport
+from parry_mpi.transport.base import Gate, Transport
 from parry_mpi.wire import codec
 
 
@@ -54,7 +55,14 @@ class Outcome:
     orderly: bool
 
 
-def coordinate(task: Task, directory: RunDirectory, transport: Transport | None, options: Options, watchers: Watchers) -> Outcome:
+def coordinate(
+    task: Task,
+    directory: RunDirectory,
+    transport: Transport | None,
+    options: Options,
+    watchers: Watchers,
+    gate: Gate | None = None,
+) -> Outcome:
     """Be the coordinator until the run is complete or stopped; without a transport, explore as well.
 
     Args:
@@ -63,6 +71,7 @@ def coordinate(task: Task, directory: RunDirectory, transport: Transport | None,
         transport: to the workers, or None to have one in this process.
         options: what the user chose.
         watchers: who is told how it goes.
+        gate: where workers from outside come in, over that transport; None if none can.
 
     Raises:
         ProblemError: the user's add_result() or combine() raised in this process.
@@ -73,12 +82,13 @@ def coordinate(task: Task, directory: RunDirectory, transport: Transport | None,
     with StopSignals() as stop:
         hub, embedded = (transport, None) if transport is not None else embed(task, directory.identity.fingerprint(), options)
         coordinator, result = _take_up(task, directory, options)
-        ends = deadline(options.stop_after_s, options.grace_s)
-        loop = CoordinatorLoop(coordinator, task, result, hub, directory, stop, watchers, ends)
+        ends = deadline(options.stop_after_s, options.grace_s, last_published(directory.path))
+        loop = CoordinatorLoop(coordinator, task, result, hub, directory, stop, watchers, ends, gate)
         try:
             loop.begin()
-            _turn_until_ended(loop, embedded)
+            _turn_until_ended(loop, hub, embedded)
             orderly = embedded is not None or _dismiss(loop, hub)
+            loop.stopped()
         finally:
             loop.close()
             if embedded is not None:
@@ -155,7 +165,7 @@ def _take_up(task: Task, directory: RunDirectory, options: Options) -> tuple[Coo
     return Coordinator(state, settings, rewrite), result
 
 
-def _turn_until_ended(loop: CoordinatorLoop, embedded: Embedded | None) -> None:
+def _turn_until_ended(loop: CoordinatorLoop, hub: Transport, embedded: Embedded | None) -> None:
     backoff = clock.Backoff()
     while not loop.ended:
         active = loop.turn()
@@ -166,22 +176,28 @@ def _turn_until_ended(loop: CoordinatorLoop, embedded: Embedded | None) -> None:
         elif embedded is not None:
             embedded.loop.wait(backoff.pause_s())
         else:
-            clock.sleep(backoff.pause_s())
+            clock.wait_readable(hub.filenos(), backoff.pause_s())
 
 
 def _dismiss(loop: CoordinatorLoop, transport: Transport) -> bool:
-    """Wait until everybody has said goodbye; say whether they have.
+    """Wait until everybody has said goodbye; say whether all ranks have.
 
-    Without MPI's own failure detection nothing else tells a rank that left from one that died.
+    Without MPI's own failure detection nothing else tells a rank that left from one that died. Workers from outside are waited for
+    as well, but not long: those that miss the end see it when they come back.
     """
     everybody = {Peer(rank) for rank in range(1, transport.size)}
     ended_at_ms = clock.now_ms()
     backoff = clock.Backoff()
+    while loop.guests() and clock.now_ms() < ended_at_ms + GUESTS_S * 1000 and not loop.impatient:
+        if loop.turn():
+            backoff.active()
+        else:
+            clock.sleep(backoff.pause_s())
     while not everybody <= loop.departed:
         if everybody <= loop.departed | loop.lost:
             return False  # whoever is left is dead
         patience_s = DEPARTING_S if everybody <= loop.seen else STARTING_S
-        if clock.now_ms() >= ended_at_ms + patience_s * 1000 or transport.failed_peers() or loop.impatient:
+        if clock.now_ms() >= ended_at_ms + patience_s * 1000 or transport.failed_peers() & everybody or loop.impatient:
             return False
         if loop.turn():
             backoff.active()

@@ -15,11 +15,12 @@ import msgspec
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Committed, Effects, Event, Failure, PeerGone, Phase, ProblemRaised, Received, StopAsked, Tick
 from parry_mpi.core.ids import Peer
-from parry_mpi.core.messages import Alive, FromCoordinator, Goodbye
+from parry_mpi.core.messages import Alive, FromCoordinator, FromWorker, Goodbye, Stop, Unable
 from parry_mpi.core.view import View, view
 from parry_mpi.errors import CommitFailed, ProblemError, RemoteProtocolError, UsageError
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.committer import Commit, Committer, Done
+from parry_mpi.runtime.contributions import Contributions
 from parry_mpi.runtime.deadline import Deadline
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.runtime.signals import StopSignals
@@ -27,7 +28,7 @@ from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
 from parry_mpi.store.rows import merge
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task, call
-from parry_mpi.transport.base import Transport
+from parry_mpi.transport.base import OUTSIDE, Gate, Transport
 from parry_mpi.wire import codec
 
 COMMIT_MS = 500
@@ -43,6 +44,8 @@ FIRST_WORKER_MS = 600_000
 WARNINGS = {
     "lost": "worker {worker} on {host} is lost: {why}",
     "turned away": "a worker on {host} was turned away: {why}",
+    "outside failed": "WARNING: nobody can come in from outside any more: {why}",
+    "outside keys": "WARNING: {why}",
 }
 """What is told to the user beside the log: the run goes on, but not as it was meant to."""
 
@@ -81,7 +84,8 @@ class CoordinatorLoop:
         directory: where the state is kept.
         stop: signals.
         watchers: who is told.
-        deadline: when and why to stop; None to go on to the end.
+        deadline: when and why to stop; None to go on to the end. It is told how long commits and stopping take.
+        gate: where workers from outside come in; None if none can.
 
     Attributes:
         result: what the run found so far.
@@ -99,6 +103,7 @@ class CoordinatorLoop:
         stop: StopSignals,
         watchers: Watchers,
         deadline: Deadline | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self.coordinator = coordinator
         self.result = result
@@ -113,10 +118,13 @@ class CoordinatorLoop:
         self._committer = Committer(directory)
         self._roots = RootSource(task, coordinator.state.counters)
         self._began_at_ms = clock.now_ms()
-        self._deadline = deadline
+        self._deadline = deadline or Deadline()
+        self._gate = gate
+        self._contributions = Contributions(gate)
         self._wake_at_ms: int | None = None
         self._must_commit = False
         self._in_flight: Commit | None = None
+        self._in_flight_since_ms = 0
         self._in_flight_covers_all = False
         self._failed: Commit | None = None
         self._commit_at_ms = self._began_at_ms + COMMIT_MS
@@ -150,6 +158,7 @@ class CoordinatorLoop:
         """
         active = self._receive()
         self._look_at_signals()
+        self._look_at_gate()
         now_ms = clock.now_ms()
         self._look_for_workers(now_ms)
         if self._wake_at_ms is not None and now_ms >= self._wake_at_ms:
@@ -163,13 +172,24 @@ class CoordinatorLoop:
         self._transport.progress()
         return active
 
+    def stopped(self) -> None:
+        """Note that everybody was let go: how long that took is what the next life plans with."""
+        self._deadline.stopped(self._after_s())
+
     def close(self) -> None:
         """End the committing thread."""
         self._committer.close()
 
+    def guests(self) -> set[Peer]:
+        """The workers from outside that are still there."""
+        return {peer for peer in self.coordinator.volatile.by_peer if peer >= OUTSIDE} - self.departed
+
     def view(self) -> View:
         """What the run looks like now."""
         return view(self.coordinator, clock.now_ms())
+
+    def _after_s(self) -> float:
+        return (clock.now_ms() - self._began_at_ms) / 1000
 
     # In
 
@@ -191,28 +211,46 @@ class CoordinatorLoop:
             # A sign of life calls for nothing: it must not keep an idle coordinator looking every millisecond.
             active = active or any(not isinstance(message, Alive) for message in messages)
             for message in messages:
-                replies += self._step_quietly(Received(peer, message))
+                replies += self._take_in(peer, message)
             self._send(replies)
         for peer in self._transport.failed_peers():
             self._step(PeerGone(peer, "its process is gone"))
         return active
 
+    def _take_in(self, peer: Peer, message: FromWorker) -> list[tuple[Peer, FromCoordinator]]:
+        if isinstance(message, Unable) and peer >= OUTSIDE:
+            # A rank that cannot explore stops a run that cannot be right; somebody from outside has no such power.
+            self._directory.log("unable", peer=int(peer), host=message.host, error=message.error)
+            return [(peer, Stop())]
+        return self._step_quietly(Received(peer, message))
+
+    def _look_at_gate(self) -> None:
+        for event, facts in self._gate.notes() if self._gate is not None else ():
+            self._directory.log(event, **facts)
+            if event in WARNINGS:
+                self._watchers.warn(WARNINGS[event].format(**facts))
+
     def _look_at_signals(self) -> None:
         if self._stop.name and not self._stop.seen:
             self._stop.seen = True
+            self._deadline.stopping(self._after_s())
             self._watchers.warn(f"stopping ({self._stop.name}): collecting what remains")
             self._step(StopAsked(self._stop.name))
         elif self._stop.impatient and not self._impatience_told:
             self._impatience_told = True
             self._step(StopAsked(self._stop.name, at_once=True))
-        elif self._deadline is not None and clock.now_ms() >= self._began_at_ms + self._deadline.after_s * 1000:
-            why, self._deadline = self._deadline.why, None
+        elif why := self._deadline.due(self._after_s()):
+            self._deadline.stopping(self._after_s())
             self._watchers.warn(f"stopping ({why}): collecting what remains")
             self._step(StopAsked(why))
 
     def _look_for_workers(self, now_ms: int) -> None:
-        """Stop when nobody is left to explore: ranks that died do not come back. One that was held for dead may."""
-        if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING:
+        """Stop when nobody is left to explore: ranks that died do not come back. One that was held for dead may.
+
+        Where workers come in from outside, they may come at any time: then it waits.
+        """
+        waits = self._gate is not None
+        if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING or waits:
             self._worked_at_ms = now_ms
             return
         everybody_left = len(self.departed) == self._transport.size - 1
@@ -230,6 +268,8 @@ class CoordinatorLoop:
         """Take a step and do everything that follows from it but sending, which is done once for a whole frame."""
         effects = self.coordinator.step(event, clock.now_ms())
         self._carry_out(effects)
+        if effects.folds and isinstance(event, Received):
+            self._contributions.add(event.peer, effects)
         sends = effects.sends
         while effects.pull:
             effects = self._pull(effects.pull)
@@ -286,12 +326,14 @@ class CoordinatorLoop:
         self._in_flight = Commit(changes, self._task.values.encode(self.result), finished, phase)
         self._in_flight_covers_all = self._must_commit
         self._must_commit = False
+        self._in_flight_since_ms = now_ms
         self._committer.submit(self._in_flight)
 
     def _committed(self, done: Done) -> None:
         self._in_flight = None
         now_ms = clock.now_ms()
         if done.error is None:
+            self._deadline.committed((now_ms - self._in_flight_since_ms) / 1000)
             self._commit_at_ms = now_ms + COMMIT_MS
             if self._in_flight_covers_all:
                 self._step(Committed())
@@ -318,5 +360,10 @@ class CoordinatorLoop:
 
     def status(self) -> dict[str, object]:
         """What `parry-mpi status` shows, as plain data."""
-        seconds = (clock.now_ms() - self._began_at_ms) / 1000
-        return {**msgspec.to_builtins(self.view()), "seconds": seconds, "host": processes.host_name()}
+        return {
+            **msgspec.to_builtins(self.view()),
+            **self._deadline.facts(self._after_s()),
+            "seconds": self._after_s(),
+            "host": processes.host_name(),
+            "contributions": self._contributions.told(),
+        }

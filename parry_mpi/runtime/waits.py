@@ -14,6 +14,9 @@ STARTING_S = 60.0
 DEPARTING_S = 5.0
 """How long it waits for ranks that were heard of and do not say goodbye: they are dead, or deep in the user's code."""
 
+GUESTS_S = 2.0
+"""How long it waits for workers from outside."""
+
 
 def flush(transport: Transport) -> None:
     """Push out what was sent, for a bounded time: the other side may be dead."""

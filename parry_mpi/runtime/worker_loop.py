@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import uuid
 
-from parry_mpi.core.messages import Hello
+from parry_mpi.core.messages import Hello, Stop
 from parry_mpi.core.worker import Actions, Phase, Worker
 from parry_mpi.runtime import clock
 from parry_mpi.runtime.explorers import Explorer
@@ -67,8 +67,16 @@ class WorkerLoop:
         return active
 
     def wait(self, pause_s: float) -> None:
-        """Give the processor away for so long, or until the explorer has something to tell."""
-        clock.wait_readable(self._explorer.filenos(), pause_s)
+        """Give the processor away for so long, or until the explorer has something to tell, or the coordinator."""
+        clock.wait_readable([*self._explorer.filenos(), *self._transport.filenos()], pause_s)
+
+    def reconnected(self) -> None:
+        """Say again what may have got lost with the last connection."""
+        self._perform(self.worker.reconnected(clock.now_ms()))
+
+    def leave(self) -> None:
+        """Hand back what remains and say goodbye, as if the coordinator had asked for it."""
+        self._perform(self.worker.receive(Stop(), clock.now_ms()))
 
     def _perform(self, actions: Actions) -> None:
         for order in actions.orders:

@@ -5,12 +5,16 @@ This module must not know what a frame says.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from parry_mpi.core.ids import Peer
 
 COORDINATOR = Peer(0)
 """Whom a worker talks to."""
+
+OUTSIDE = 1 << 24
+"""Peers that came in over the bridge are numbered from here; no MPI world has so many ranks."""
 
 FRAMES_AT_ONCE = 256
 """Most frames that one call of receive() returns, so that a loop gets around to its other duties."""
@@ -20,7 +24,7 @@ class Transport(Protocol):
     """One end of the connections between a coordinator and its workers.
 
     Attributes:
-        size: how many ends there are, the coordinator's included.
+        size: how many ends there are from the start, the coordinator's included.
         unsent_bytes: how much was handed to send() and is still held here. To keep it bounded is the caller's part.
     """
 
@@ -46,6 +50,9 @@ class Transport(Protocol):
     def failed_peers(self) -> set[Peer]:
         """Return the peers that became known to be gone since the last call; empty where nothing tells."""
 
+    def filenos(self) -> Iterable[int]:
+        """Return file descriptors on which something arrives, to be waited on; none where only looking helps."""
+
     def close(self, *, orderly: bool, code: int) -> None:
         """End it. To close again does nothing.
 
@@ -53,3 +60,13 @@ class Transport(Protocol):
             orderly: everybody has said goodbye and closes too. If not, nobody may be waited for, and this may end the process.
             code: the exit code with which this process is about to end; rank 0's is the one that the launcher shall return.
         """
+
+
+class Gate(Protocol):
+    """Where workers come in that nobody started along with the coordinator, and what is known about them."""
+
+    def notes(self) -> list[tuple[str, dict[str, str | int]]]:
+        """Return what happened at the gate since the last call: events for the log, with their facts."""
+
+    def describe(self, peer: Peer) -> str:
+        """Say who a peer is, for a person."""

@@ -53,6 +53,9 @@ class InProcessTransport:
     def failed_peers(self) -> set[Peer]:
         return set()
 
+    def filenos(self) -> tuple[int, ...]:
+        return ()
+
     def close(self, *, orderly: bool, code: int) -> None:
         self._closed = True
 

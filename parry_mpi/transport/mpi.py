@@ -207,6 +207,9 @@ class MpiTransport:
         self._survives_deaths = self._survives_deaths or (bool(ranks) and self._mpi.get_vendor()[0] == "Open MPI")
         return {Peer(rank) for rank in ranks}
 
+    def filenos(self) -> tuple[int, ...]:
+        return ()
+
     # The end
 
     def close(self, *, orderly: bool, code: int) -> None:

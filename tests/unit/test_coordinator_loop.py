@@ -15,7 +15,19 @@ from support.toys import ROOT, binary
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Phase
 from parry_mpi.core.ids import LeaseId, Peer, WorkerId
-from parry_mpi.core.messages import Bundle, Finished, FromCoordinator, FromWorker, GetJob, Goodbye, Hello, Refused, Report, Stop
+from parry_mpi.core.messages import (
+    Bundle,
+    Finished,
+    FromCoordinator,
+    FromWorker,
+    GetJob,
+    Goodbye,
+    Hello,
+    Refused,
+    Report,
+    Stop,
+    Unable,
+)
 from parry_mpi.core.policy import Settings
 from parry_mpi.core.state import State
 from parry_mpi.errors import CommitFailed, ProblemError, StoreCorrupt
@@ -28,7 +40,7 @@ from parry_mpi.store.readers import read_result
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task
 from parry_mpi.transport import inprocess
-from parry_mpi.transport.base import COORDINATOR
+from parry_mpi.transport.base import COORDINATOR, OUTSIDE
 from parry_mpi.wire import codec
 
 ME = WorkerId(1)
@@ -37,7 +49,7 @@ ME = WorkerId(1)
 class Setup:
     """A coordinator's loop over a real run directory, with us as its only worker."""
 
-    def __init__(self, path, task: Task, **settings) -> None:
+    def __init__(self, path, task: Task, hub=None, gate=None, **settings) -> None:
         self.hub, self.end = inprocess.pair()
         self.directory = RunDirectory.open(path, QUEENS)
         self.warnings: list[str] = []
@@ -45,7 +57,7 @@ class Setup:
         coordinator = Coordinator(State(), Settings("f", **settings))
         self.directory.initialize(coordinator.state.take_changes(), task.values.encode(0))
         watchers = Watchers(lambda view: None, self.warnings.append)
-        self.loop = CoordinatorLoop(coordinator, task, 0, self.hub, self.directory, self.stop, watchers)
+        self.loop = CoordinatorLoop(coordinator, task, 0, hub or self.hub, self.directory, self.stop, watchers, gate=gate)
         self.loop.begin()
 
     def say(self, *messages: FromWorker) -> list[FromCoordinator]:
@@ -165,7 +177,7 @@ def test_stop(make, tmp_path):
 def test_deadline(make):
     """Protects a plan: the run stops by itself when the time has come, and says why."""
     setup = make()
-    setup.loop._deadline = Deadline(0.0, "the batch job's time limit")
+    setup.loop._deadline = Deadline(ends_s=0.0)
     setup.loop.turn()
     assert ["stopping (the batch job's time limit): collecting what remains"] == setup.warnings
     assert setup.loop.coordinator.phase is not Phase.EXPLORING
@@ -293,3 +305,80 @@ def test_status(make):
     status = setup.loop.status()
     assert (1, 1) == (status["workers"], status["leased"])
     assert msgspec.json.encode(status)
+
+
+class OneGuest:
+    """A bridge with a gate, of which one guest has come in; what it says is in our hands."""
+
+    size = 1
+    unsent_bytes = 0
+
+    def __init__(self) -> None:
+        self.says: list[FromWorker] = []
+        self.hears: list[FromCoordinator] = []
+        self.noted: list[tuple[str, dict[str, str | int]]] = []
+
+    def receive(self):
+        says, self.says = self.says, []
+        return [(Peer(OUTSIDE), codec.encode([message])) for message in says]
+
+    def send(self, peer, frame):
+        self.hears += codec.decode_from_coordinator(frame)
+
+    def progress(self):
+        return False
+
+    def failed_peers(self):
+        return set()
+
+    def notes(self):
+        noted, self.noted = self.noted, []
+        return noted
+
+    def describe(self, peer):
+        return "alice@lab"
+
+
+def test_guest_that_cannot_load_the_problem(make):
+    """Protects a run from its guests: one that cannot explore is let go, and the run goes on."""
+    guest = OneGuest()
+    setup = make(hub=guest, gate=guest)
+    guest.says = [Unable("laptop", "no numba")]
+    setup.loop.turn()
+    assert [Stop()] == guest.hears
+    assert setup.loop.coordinator.phase is Phase.EXPLORING
+
+
+def test_waits_for_guests(make, monkeypatch):
+    """Protects a coordinator without ranks: it waits for workers as long as it takes."""
+    guest = OneGuest()
+    setup = make(hub=guest, gate=guest)
+    long_after_ms = module.clock.now_ms() + 10 * module.FIRST_WORKER_MS
+    monkeypatch.setattr(module.clock, "now_ms", lambda: long_after_ms)
+    setup.loop.turn()
+    assert setup.loop.coordinator.phase is Phase.EXPLORING
+    assert setup.warnings == []
+
+
+def test_what_happens_at_the_gate(make, tmp_path):
+    """Protects whoever has to know who knocked: it is in the log, and told if nobody can come in any more."""
+    guest = OneGuest()
+    setup = make(hub=guest, gate=guest)
+    guest.noted = [("outside refused", {"address": "127.0.0.1", "why": "unknown key"}), ("outside failed", {"why": "it ended"})]
+    setup.loop.turn()
+    log = (tmp_path / "run" / "log.jsonl").read_text()
+    assert '"address":"127.0.0.1"' in log.replace(": ", ":")
+    assert ["WARNING: nobody can come in from outside any more: it ended"] == setup.warnings
+
+
+def test_guests_are_named(make):
+    """Protects the reader of a status: what a guest explored stands under its name."""
+    guest = OneGuest()
+    setup = make(hub=guest, gate=guest)
+    guest.says = [Hello("f", "laptop", 1, "token"), GetJob(ME)]
+    setup.loop.turn()
+    guest.says = [Report(LeaseId(1), 1, 127, msgspec.msgpack.encode(127), 1000, 1)]
+    setup.loop.turn()
+    assert {Peer(OUTSIDE)} == setup.loop.guests()
+    (told,) = setup.loop.status()["contributions"]
+    assert ("alice@lab", "laptop", 127) == (told["via"], told["host"], told["nodes"])

@@ -425,6 +425,33 @@ class TestOrders:
         assert Phase.LEFT is life.half.phase
 
 
+class TestReconnected:
+    @pytest.mark.parametrize("life", [Life, working], ids=lambda life: life.__name__)
+    def test_what_is_not_answered_is_said_again(self, life):
+        """Protects a worker whose connection was lost: its Hello, or its wish for work, does not wait for a timer."""
+        living = life(heartbeat_ms=BEAT_MS)
+        expected = [living.hello] if life is Life else [GetJob(3)]
+        assert Actions(sends=expected) == living.half.reconnected(0)
+        assert NOTHING == living.tick(BEAT_MS - 1)
+
+    def test_report(self):
+        """Protects a report that got lost with its connection: it is sent again under the same number."""
+        life = exploring()
+        life.explored(handed())
+        assert Actions(sends=[said(handed(), 1)]) == life.half.reconnected(0)
+
+    def test_sign_of_life(self):
+        """Protects the coordinator's view: a worker that owes nothing shows that it is back, and which lease it holds."""
+        life = exploring(heartbeat_ms=BEAT_MS)
+        assert Actions(sends=[Alive(3, (7,))]) == life.half.reconnected(0)
+
+    def test_nothing_after_leaving(self):
+        """Protects the peace: whoever has left does not come back."""
+        life = working()
+        life.hears(Stop())
+        assert NOTHING == life.half.reconnected(0)
+
+
 class TestHeartbeats:
     def test_beats(self):
         """Protects long calls: a heartbeat goes out whatever the explorer does, and names the lease."""
