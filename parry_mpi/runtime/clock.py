@@ -43,6 +43,11 @@ def wall_s_of(local_time: str) -> float:
     return datetime.fromisoformat(local_time).timestamp()
 
 
+def local_time_in(seconds: float) -> str:
+    """The local time in so many seconds, to the second, such as 2026-11-22T14:30:00."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + seconds))
+
+
 class Backoff:
     """How long to pause between looks at something that cannot wake us: short at first, longer the longer it stays quiet."""
 

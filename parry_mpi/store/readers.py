@@ -160,13 +160,26 @@ def _is_live(folder: Path, found: LockFile, now: Callable[[], float], sleep: Cal
     return False
 
 
-def _published(folder: Path, found: LockFile) -> dict[str, Any] | None:
+def last_published(folder: Path) -> dict[str, Any]:
+    """What any coordinator of this run published last, whoever that was and whatever became of it; {} if nothing can be read.
+
+    Good for a hint. Unlike the rest of this module it may be called by a coordinator: it opens no file that locks are on.
+    """
+    published = _read_published(folder)
+    return {} if published is None else published.status
+
+
+def _read_published(folder: Path) -> PublishedStatus | None:
     try:
         text = (folder / STATUS_NAME).read_text(encoding="utf-8", errors="surrogatepass")
-        published = msgspec.convert(json.loads(text), PublishedStatus)
+        return msgspec.convert(json.loads(text), PublishedStatus)
     except (OSError, ValueError, msgspec.ValidationError):
         return None
-    if found.holder is None or published.token != found.holder.token:
+
+
+def _published(folder: Path, found: LockFile) -> dict[str, Any] | None:
+    published = _read_published(folder)
+    if published is None or found.holder is None or published.token != found.holder.token:
         return None
     who = {"run_dir": str(folder), "live": True, "host": found.holder.host, "pid": found.holder.pid}
     return {**who, "problem": published.problem, "parameters": published.parameters, **published.status}
