@@ -56,7 +56,7 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
 
 def _contributions(contributions: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Say who explored how much since the coordinator was started, if there was more than one."""
-    if len(contributions) < 2:  # noqa: PLR2004
+    if len(contributions) < 2:
         return
     nodes = sum(each["nodes"] for each in contributions) or 1
     for each in contributions[:CONTRIBUTIONS_MAX]:

@@ -28,7 +28,7 @@ from parry_mpi.runtime.working import Embedded, embed
 from parry_mpi.store.readers import last_published
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task, call
-from parry_mpi.transport.base import Gate, Transport
+from parry_mpi.transport.base import Transport
 from parry_mpi.wire import codec
 
 
@@ -55,14 +55,7 @@ class Outcome:
     orderly: bool
 
 
-def coordinate(
-    task: Task,
-    directory: RunDirectory,
-    transport: Transport | None,
-    options: Options,
-    watchers: Watchers,
-    gate: Gate | None = None,
-) -> Outcome:
+def coordinate(task: Task, directory: RunDirectory, transport: Transport | None, options: Options, watchers: Watchers) -> Outcome:
     """Be the coordinator until the run is complete or stopped; without a transport, explore as well.
 
     Args:
@@ -71,7 +64,6 @@ def coordinate(
         transport: to the workers, or None to have one in this process.
         options: what the user chose.
         watchers: who is told how it goes.
-        gate: where workers from outside come in, over that transport; None if none can.
 
     Raises:
         ProblemError: the user's add_result() or combine() raised in this process.
@@ -83,7 +75,7 @@ def coordinate(
         hub, embedded = (transport, None) if transport is not None else embed(task, directory.identity.fingerprint(), options)
         coordinator, result = _take_up(task, directory, options)
         ends = deadline(options.stop_after_s, options.grace_s, last_published(directory.path))
-        loop = CoordinatorLoop(coordinator, task, result, hub, directory, stop, watchers, ends, gate)
+        loop = CoordinatorLoop(coordinator, task, result, hub, directory, stop, watchers, ends)
         try:
             loop.begin()
             _turn_until_ended(loop, hub, embedded)

@@ -55,15 +55,17 @@ PUBLISH_MS = 1_000
 
 @dataclass(frozen=True)
 class Watchers:
-    """Who is told how the run goes.
+    """Who is told how the run goes, and who tells what happens at its gate.
 
     Args:
         show: called with a view about five times a second.
         warn: called with one line for the user.
+        gate: where workers from outside come in; None if none can.
     """
 
     show: Callable[[View], None]
     warn: Callable[[str], None]
+    gate: Gate | None = None
 
 
 def failure_of(error: ProblemError | UsageError, host: str) -> Failure:
@@ -85,7 +87,6 @@ class CoordinatorLoop:
         stop: signals.
         watchers: who is told.
         deadline: when and why to stop; None to go on to the end. It is told how long commits and stopping take.
-        gate: where workers from outside come in; None if none can.
 
     Attributes:
         result: what the run found so far.
@@ -103,7 +104,6 @@ class CoordinatorLoop:
         stop: StopSignals,
         watchers: Watchers,
         deadline: Deadline | None = None,
-        gate: Gate | None = None,
     ) -> None:
         self.coordinator = coordinator
         self.result = result
@@ -119,8 +119,7 @@ class CoordinatorLoop:
         self._roots = RootSource(task, coordinator.state.counters)
         self._began_at_ms = clock.now_ms()
         self._deadline = deadline or Deadline()
-        self._gate = gate
-        self._contributions = Contributions(gate)
+        self._contributions = Contributions(watchers.gate)
         self._wake_at_ms: int | None = None
         self._must_commit = False
         self._in_flight: Commit | None = None
@@ -225,7 +224,8 @@ class CoordinatorLoop:
         return self._step_quietly(Received(peer, message))
 
     def _look_at_gate(self) -> None:
-        for event, facts in self._gate.notes() if self._gate is not None else ():
+        gate = self._watchers.gate
+        for event, facts in gate.notes() if gate is not None else ():
             self._directory.log(event, **facts)
             if event in WARNINGS:
                 self._watchers.warn(WARNINGS[event].format(**facts))
@@ -249,8 +249,8 @@ class CoordinatorLoop:
 
         Where workers come in from outside, they may come at any time: then it waits.
         """
-        waits = self._gate is not None
-        if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING or waits:
+        waits_for_guests = self._watchers.gate is not None
+        if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING or waits_for_guests:
             self._worked_at_ms = now_ms
             return
         everybody_left = len(self.departed) == self._transport.size - 1

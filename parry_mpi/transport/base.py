@@ -28,8 +28,11 @@ class Transport(Protocol):
         unsent_bytes: how much was handed to send() and is still held here. To keep it bounded is the caller's part.
     """
 
-    size: int
-    unsent_bytes: int
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def unsent_bytes(self) -> int: ...
 
     def receive(self) -> list[tuple[Peer, bytes]]:
         """Return frames that have arrived, at most FRAMES_AT_ONCE, in order for each peer. Never waits."""

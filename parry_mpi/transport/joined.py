@@ -39,7 +39,8 @@ class JoinedTransport:
         self._to(peer).send(peer, frame)
 
     def progress(self) -> bool:
-        return any([end.progress() for end in self._ends])  # each of them, not only up to the first that is not done
+        moving = [end.progress() for end in self._ends]  # each of them, not only up to the first that is not done
+        return any(moving)
 
     def forget(self, peer: Peer) -> None:
         self._to(peer).forget(peer)

@@ -56,8 +56,8 @@ class Setup:
         self.stop = StopSignals().__enter__()
         coordinator = Coordinator(State(), Settings("f", **settings))
         self.directory.initialize(coordinator.state.take_changes(), task.values.encode(0))
-        watchers = Watchers(lambda view: None, self.warnings.append)
-        self.loop = CoordinatorLoop(coordinator, task, 0, hub or self.hub, self.directory, self.stop, watchers, gate=gate)
+        watchers = Watchers(lambda view: None, self.warnings.append, gate)
+        self.loop = CoordinatorLoop(coordinator, task, 0, hub or self.hub, self.directory, self.stop, watchers)
         self.loop.begin()
 
     def say(self, *messages: FromWorker) -> list[FromCoordinator]:
