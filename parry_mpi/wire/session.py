@@ -374,12 +374,14 @@ class ServerSession(Session):
     def _admit(self, key: PublicKey) -> None:
         """Answer the client's proof with the first frame: empty, or why not."""
         reason = self._authorize(key.raw)
-        # Cut where a character ends.
-        cut = printable(reason).encode()[:REASON_SIZE_BYTES_MAX].decode("utf-8", "ignore")
-        self._outgoing += self._signed(cut.encode())
-        if reason:
-            raise AuthenticationError(f"the key {key.fingerprint} was refused: {cut}")
-        self.established = True
+        if not reason:
+            self._outgoing += self._signed(b"")
+            self.established = True
+            return
+        # Never empty, which would let the client in; cut where a character ends.
+        text = (printable(reason) or "no reason was given").encode()[:REASON_SIZE_BYTES_MAX].decode("utf-8", "ignore")
+        self._outgoing += self._signed(text.encode())
+        raise AuthenticationError(f"the key {key.fingerprint} was refused: {text}")
 
     def _other_version(self, version: int) -> RemoteProtocolError:
         self._outgoing += refusal(RefusalCode.VERSION)
