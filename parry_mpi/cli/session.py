@@ -6,10 +6,10 @@ Rank 0 speaks for all: the other ranks load the same problem and print nothing. 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parry_mpi.cli import loading, parameters
 from parry_mpi.cli.display import Display
@@ -30,6 +30,10 @@ from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task
 from parry_mpi.transport import launcher, mpi
 from parry_mpi.transport.base import Transport
+from parry_mpi.transport.joined import JoinedTransport
+
+if TYPE_CHECKING:
+    from parry_mpi.transport.bridge import BridgeTransport
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Request:
         run_dir: the folder; None for the default.
         as_json: answer as JSON.
         options: how the run goes.
+        bridge: where to listen for workers from outside, host and port; None to let nobody in.
     """
 
     where: str
@@ -49,6 +54,7 @@ class Request:
     run_dir: Path | None
     as_json: bool
     options: Options
+    bridge: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,13 +187,14 @@ def _lead(request: Request, world: World) -> int:
     with RunDirectory.open(path, prepared.identity, progress=say) as directory:
         if directory.finished:
             return tell(_ending_of_finished(prepared, directory), as_json=request.as_json)
-        with Display.on_stderr(prepared.title) as display:
-            watchers = Watchers(display.show, display.warn)
-            transport = world.transport()
+        with Display.on_stderr(prepared.title) as display, _bridge(request, prepared, path, display.warn) as bridge:
+            ranks = world.transport()
+            hub: Transport | None = ranks if bridge is None else JoinedTransport(ranks, bridge)
+            watchers = Watchers(display.show, display.warn, bridge)
             # coordinate() hears signals. After it they have nothing left to stop: a second one must not take the exit code away.
             processes.ignore_stop_signals()
             try:
-                outcome = coordinate(prepared.task, directory, transport, request.options, watchers)
+                outcome = coordinate(prepared.task, directory, hub, request.options, watchers)
             except UsageError as error:
                 # Once a run is under way, what is wrong is not what was typed but what the problem returned.
                 raise ProblemError(str(error)) from error
@@ -200,6 +207,18 @@ def _lead(request: Request, world: World) -> int:
     failure = outcome.failure
     say(f"when the problem is corrected, `parry-mpi retry {path}` and the same command go on from here")
     return explain_problem_error(ProblemError(failure.error, details=failure.details, node=failure.node, host=failure.host))
+
+
+def _bridge(
+    request: Request, prepared: Prepared, path: Path, say: Callable[[str], None]
+) -> contextlib.AbstractContextManager[BridgeTransport | None]:
+    """Listen for workers from outside, if the user wants that."""
+    if request.bridge is None:
+        return contextlib.nullcontext()
+    from parry_mpi.cli.bridge import Invitation, opened  # noqa: PLC0415 loads cryptography
+
+    where = loading.absolute(request.where)
+    return opened(request.bridge, path, Invitation(where, tuple(request.words), prepared.identity.fingerprint()), say)
 
 
 def _ending(prepared: Prepared, path: Path, outcome: Outcome, quarantined: tuple[Quarantined, ...]) -> Ending:
