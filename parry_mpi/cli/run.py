@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from parry_mpi.cli.wording import seconds
+from parry_mpi.errors import EXIT_COMPLETE
 
 
 @click.command("run", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
@@ -19,6 +20,7 @@ from parry_mpi.cli.wording import seconds
 @click.option(
     "--run-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where the state is kept; by default under runs/."
 )
+@click.option("--where", is_flag=True, help="Only print the run directory of this command, if there is nothing wrong with it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout.")
 @click.option("--stop-after", metavar="TIME", type=seconds, help="Stop after so long, to be continued (exit code 75).")
 @click.option(
@@ -67,7 +69,7 @@ from parry_mpi.cli.wording import seconds
     show_default=True,
     help="How long a stop waits for jobs to be handed back.",
 )
-def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, as_json: bool, **options: Any) -> int:
+def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, where: bool, as_json: bool, **options: Any) -> int:
     """Explore a problem, or go on exploring it.
 
     Started by mpiexec, mpirun or srun, rank 0 coordinates and the others explore; started alone, one process does both.
@@ -78,4 +80,9 @@ def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, 
     from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
-    return session.run(session.Request(problem, parameters, run_dir, as_json, Options(**options, **times)))
+    request = session.Request(problem, parameters, run_dir, as_json, Options(**options, **times))
+    if where:
+        prepared = session.prepare(request)
+        click.echo(run_dir or prepared.default_directory)
+        return EXIT_COMPLETE
+    return session.run(request)

@@ -41,9 +41,10 @@ _OWN_NAMES = {
     "coordinator_key",
     "coordinator_key.pub",
     "worker_key",
+    "idle-lives",
 }
-"""What may be in a folder that holds no state: what a coordinator leaves that is killed before its first commit, and keys, which
-may be there before the first run."""
+"""What may be in a folder that holds no state: what a coordinator leaves that is killed before its first commit, keys, which may be
+there before the first run, and what slurm/parry.sbatch notes after a life that did not get so far."""
 _REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL}
 """Errors that mean "not with this path"; others (full, over quota, input/output) mean "not now"."""
 _TRIES = 5
