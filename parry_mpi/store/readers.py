@@ -30,6 +30,8 @@ HEARTBEAT_WATCH_S = 3.0
 HEARTBEAT_POLL_S = 0.1
 QUARANTINED_SHOWN_MAX = 100
 """How many quarantined jobs a status lists; it counts them all."""
+KEPT = ("contributions",)
+"""What only the coordinator knew, and a reader still wants when it is gone: who explored how much in its life."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def read_status(
     Returns:
         ``run_dir``, ``live``, ``problem``, ``parameters``; with ``live``, also ``host``, ``pid`` and everything the coordinator
         published; else ``phase``, ``finished``, ``complete``, ``explored`` (0.0 to 1.0), ``pending``, ``leased``,
-        ``quarantined`` (counts of jobs), ``quarantined_jobs``, and every field of core.state.Counters.
+        ``quarantined`` (counts of jobs), ``quarantined_jobs``, every field of core.state.Counters, and KEPT as it was published last.
 
     Raises:
         UsageError: this is no run directory, or it cannot be read.
@@ -111,7 +113,8 @@ def read_status(
     except OSError:
         found = None  # Read what can be read.
     summary = _reading(folder, lambda: summarize(folder / STATE_NAME))
-    return {"run_dir": str(folder), "live": False, **_status_of(summary)}
+    left = {name: published for name in KEPT if (published := last_published(folder).get(name))}
+    return {"run_dir": str(folder), "live": False, **_status_of(summary), **left}
 
 
 def retry(path: Path | str, *, wait_s: float = 0.0, progress: Callable[[str], None] | None = None) -> int:
