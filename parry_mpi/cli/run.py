@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from parry_mpi.cli.wording import seconds
+from parry_mpi.cli.wording import address, seconds
 from parry_mpi.errors import EXIT_COMPLETE
 
 
@@ -19,6 +19,12 @@ from parry_mpi.errors import EXIT_COMPLETE
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option(
     "--run-dir", metavar="DIR", type=click.Path(path_type=Path), help="Where the state is kept; by default under runs/."
+)
+@click.option(
+    "--bridge",
+    metavar="HOST[:PORT]",
+    type=address,
+    help="Let workers outside MPI join at this address (`parry-mpi worker`); 0.0.0.0 for all of the machine's, port 5129 by default.",
 )
 @click.option("--where", is_flag=True, help="Only print the run directory of this command, if there is nothing wrong with it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout.")
@@ -69,7 +75,16 @@ from parry_mpi.errors import EXIT_COMPLETE
     show_default=True,
     help="How long a stop waits for jobs to be handed back.",
 )
-def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, where: bool, as_json: bool, **options: Any) -> int:
+def command(
+    problem: str,
+    parameters: tuple[str, ...],
+    run_dir: Path | None,
+    *,
+    bridge: tuple[str, int] | None,
+    where: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Explore a problem, or go on exploring it.
 
     Started by mpiexec, mpirun or srun, rank 0 coordinates and the others explore; started alone, one process does both.
@@ -80,7 +95,7 @@ def command(problem: str, parameters: tuple[str, ...], run_dir: Path | None, *, 
     from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
-    request = session.Request(problem, parameters, run_dir, as_json, Options(**options, **times))
+    request = session.Request(problem, parameters, run_dir, as_json, Options(**options, **times), bridge)
     if where:
         prepared = session.prepare(request)
         click.echo(run_dir or prepared.default_directory)

@@ -12,6 +12,15 @@ from parry_mpi.errors import UsageError
 
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "ms": 0.001}
 
+BRIDGE_PORT = 5129
+"""Where a bridge listens if nobody says otherwise; Parry's own port."""
+
+PORT_MAX = 65535
+
+LOOPBACK = "127.0.0.1"
+
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\s:/\[\]]*))(?::(?P<port>[0-9]{1,5}))?")
+
 _WITH_UNITS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhd]?)\s*")
 _SLURM = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d{1,2}))?(?::(\d{1,2}))?")
 
@@ -33,6 +42,24 @@ def seconds(text: str) -> float:
     if match[1] is None and match[4] is None:  # minutes:seconds, without hours
         return 60.0 * first + second
     return 86400.0 * days + 3600 * first + 60 * second + third
+
+
+def address(text: str) -> tuple[str, int]:
+    """Read where a bridge listens: HOST, HOST:PORT, :PORT for this machine alone, IPv6 addresses as [::1] or [::1]:PORT.
+
+    Returns:
+        Host and port; the port may be 0.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    match = _ADDRESS.fullmatch(text.strip() or "/")
+    port = int(match["port"] or BRIDGE_PORT) if match else PORT_MAX + 1
+    if match is None or port > PORT_MAX:
+        raise UsageError(
+            f"{text!r} is not an address: write HOST or HOST:PORT, such as node7:{BRIDGE_PORT} or [::1]:{BRIDGE_PORT}"
+        )
+    return match["six"] or match["host"] or LOOPBACK, port
 
 
 def time_text(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parry_mpi.cli.wording import count_text, plural, seconds, share_text, time_text
+from parry_mpi.cli.wording import address, count_text, plural, seconds, share_text, time_text
 from parry_mpi.errors import UsageError
 
 
@@ -66,3 +66,28 @@ def test_share_text(expected, share):
 def test_plural():
     """Protects the ear."""
     assert (plural(1, "job"), plural(2, "job")) == ("1 job", "2 jobs")
+
+
+@pytest.mark.parametrize(
+    ("expected", "text"),
+    [
+        (("node7", 5129), "node7"),
+        (("node7.site.example", 80), "node7.site.example:80"),
+        (("0.0.0.0", 0), "0.0.0.0:0"),  # noqa: S104 what a user may type
+        (("127.0.0.1", 5130), ":5130"),
+        (("::1", 5129), "[::1]"),
+        (("fe80::1%eth0", 65535), "[fe80::1%eth0]:65535"),
+    ],
+)
+def test_address(expected, text):
+    """Protects bridges: an address means the host and the port that a person means by it."""
+    assert address(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "::1", "fe80::1:5129", "host:port", "host:65536", "host:-1", "[::1", "http://host", "a b"]
+)
+def test_not_an_address(text):
+    """Protects users from listening somewhere else than they think, with an IPv6 address without brackets for example."""
+    with pytest.raises(UsageError, match="is not an address"):
+        address(text)
