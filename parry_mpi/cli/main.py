@@ -23,6 +23,9 @@ COMMANDS = {
     "status": "Show how far a run is, while it runs and after.",
     "result": "Print the answer of a run.",
     "retry": "Put the quarantined jobs of a run back.",
+    "worker": "Join a run from outside MPI.",
+    "keygen": "Make a key to join runs with.",
+    "authorize": "Say which keys may join a run.",
 }
 """Each is the attribute ``command`` of the module of its name."""
 
@@ -64,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stderr is None:  # closed by whoever started us; click would take stdout instead
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 it stays open as long as we live
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    silent = (mpi.launched_rank() or 0) > 0
+    # Workers from outside are each on their own, also when a launcher started several of them.
+    silent = (mpi.launched_rank() or 0) > 0 and words[0] != "worker"
     if silent and (words[0] != "run" or set(HELP_OPTIONS) & set(words)):
         return EXIT_COMPLETE  # rank 0 shows the help, the status or the answer: once is enough
     return explained(lambda: parry_mpi.main(words, prog_name="parry-mpi", standalone_mode=False) or EXIT_COMPLETE, quiet=silent)

@@ -1,6 +1,6 @@
 """Find the terminal on which somebody watches: our own, or that of the MPI launcher that reads our stderr through a pipe.
 
-This module must not write to it.
+This module must not write to it, nor read from it.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ def find_terminal() -> TextIO | None:
         if launcher is not None and _in_foreground(launcher):
             return _stderr_of(launcher)
     return None
+
+
+def on_terminal() -> bool:
+    """Whether somebody can be asked: stdin is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def takes_more(stream: TextIO) -> bool:

@@ -40,6 +40,11 @@ PRIVATE_KEY_MARK = "PRIVATE KEY-----"
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 """How file systems without hard links refuse one."""
 
+
+class WrongPassphrase(UsageError):
+    """The passphrase that was given does not open the key."""
+
+
 AskPassphrase = Callable[[str], bytes]
 """Is told what the passphrase is for and returns it."""
 
@@ -61,12 +66,20 @@ def write_new_key(path: Path, key: PrivateKey, passphrase: bytes | None = None) 
         UsageError: one of the files is there already, or the folder is not, or cannot be written.
         CommitFailed: the file system refuses for now.
     """
-    public_path = public_path_of(path)
-    for each in (path, public_path):
+    require_free(path)
+    create(path, key.to_openssh(passphrase), PRIVATE_MODE)
+    create(public_path_of(path), f"{key.public.line}\n".encode(), PUBLIC_MODE)
+
+
+def require_free(path: Path) -> None:
+    """Refuse a name for a private key that would have a file overwritten.
+
+    Raises:
+        UsageError: the file, or that of its public half, is there already.
+    """
+    for each in (path, public_path_of(path)):
         if os.path.lexists(each):
             raise UsageError(f"{each} is there already, and keys are not overwritten: choose another name, or move it away")
-    create(path, key.to_openssh(passphrase), PRIVATE_MODE)
-    create(public_path, f"{key.public.line}\n".encode(), PUBLIC_MODE)
 
 
 def read_key(path: Path, ask: AskPassphrase | None = None) -> PrivateKey:
@@ -79,6 +92,7 @@ def read_key(path: Path, ask: AskPassphrase | None = None) -> PrivateKey:
     Raises:
         UsageError: it cannot be read, is no such key, or other users can read it.
         PassphraseNeeded: it is encrypted, and there is nobody to ask.
+        WrongPassphrase: what was given does not open it.
     """
     data = read_file(path, private=True)
     try:
@@ -86,7 +100,10 @@ def read_key(path: Path, ask: AskPassphrase | None = None) -> PrivateKey:
     except PassphraseNeeded:
         if ask is None:
             raise
-    return read_private_key(data, str(path), ask(f"Passphrase of {path}"))
+    try:
+        return read_private_key(data, str(path), ask(f"Passphrase of {path}"))
+    except UsageError as error:
+        raise WrongPassphrase(str(error)) from None
 
 
 def read_public_keys(words: str) -> list[AuthorizedKey]:
@@ -128,7 +145,7 @@ def read_file(path: Path, *, private: bool = False) -> bytes:
 
     Args:
         path: of the file.
-        private: refuse it if users other than its owner can use it.
+        private: if it is a private key, refuse it if users other than its owner can use it.
 
     Raises:
         UsageError: it is not there, cannot be read, is too large to hold keys, or others can read it.
@@ -136,14 +153,14 @@ def read_file(path: Path, *, private: bool = False) -> bytes:
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
-            if private and status.st_uid == os.getuid() and status.st_mode & OTHERS:
-                mode = stat.S_IMODE(status.st_mode)
-                raise UsageError(f"{path} can be used by others (its mode is {mode:04o}), so it is no secret: chmod 600 {path}")
             data = file.read(FILE_SIZE_BYTES_MAX + 1)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror or error})") from error
     if len(data) > FILE_SIZE_BYTES_MAX:
         raise UsageError(f"{path} is too large for a file of keys")
+    if private and PRIVATE_KEY_MARK.encode() in data and status.st_uid == os.getuid() and status.st_mode & OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise UsageError(f"{path} can be used by others (its mode is {mode:04o}), so it is no secret: chmod 600 {path}")
     return data
 
 
