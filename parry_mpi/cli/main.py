@@ -26,6 +26,7 @@ COMMANDS = {
     "worker": "Join a run from outside MPI.",
     "keygen": "Make a key to join runs with.",
     "authorize": "Say which keys may join a run.",
+    "allocate": "Keep batch jobs with workers queued for a run, as long as they help.",
 }
 """Each is the attribute ``command`` of the module of its name."""
 
