@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from parry_mpi.kernels import Engine, Stack, compiled, compiled_wanted
-from parry_mpi.problem import Enumeration, Explore, IndexedRoots, Slice
+from parry_mpi.problem import Best, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
 
-__all__ = ["Engine", "Enumeration", "Explore", "IndexedRoots", "Slice", "Stack", "compiled", "compiled_wanted"]
+__all__ = [
+    "Best",
+    "Decision",
+    "Engine",
+    "Enumeration",
+    "Explore",
+    "IndexedRoots",
+    "Optimisation",
+    "Slice",
+    "Stack",
+    "compiled",
+    "compiled_wanted",
+]
 __version__ = "0.1.0"

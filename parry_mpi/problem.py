@@ -15,13 +15,16 @@ A problem is a class whose fields are its parameters and whose methods describe 
 There are three ways to describe how a node is explored, from easy to fast: ``children`` and ``value`` (the library walks
 the tree); ``explore`` (a kernel walks a bounded number of nodes at a time); ``value`` alone (every root is one call).
 
+There are three types of search: Enumeration combines the values of all nodes; Decision asks whether there is a node of a kind,
+and stops at the first; Optimisation looks for the best, and leaves out what cannot be better.
+
 This module must not know about jobs, leases or messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Optional, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import numpy as np
@@ -49,8 +52,14 @@ class Slice(NamedTuple):
     untouched: int = 0
 
 
-Explore = Callable[[Any, int], Slice]
-"""A kernel: ``explore(frontier, budget)`` explores at most ``budget`` nodes from the end of ``frontier``."""
+Explore = Callable[..., Slice]
+"""A kernel: ``explore(frontier, budget)`` explores at most ``budget`` nodes from the end of ``frontier``. That of an Optimisation
+has a third argument, the objective of the best solution known, or None."""
+
+Number = int | float
+
+SCORE_MAX = 2**63 - 1
+"""Objectives are sent as 64-bit numbers."""
 
 
 class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown_fields=True):
@@ -112,6 +121,46 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
         """
         raise NotImplementedError(f"{type(self).__name__} defines no explore(frontier, budget)")
 
+    def zero(self) -> Value:
+        """Return the value of an empty tree."""
+        raise NotImplementedError(f"{type(self).__name__} must define zero()")
+
+    def combine(self, left: Value, right: Value) -> Value:
+        """Return the value of two parts of the tree together."""
+        raise NotImplementedError(f"{type(self).__name__} must define combine(left, right)")
+
+    def add_result(self, result: Value, value: Value, host: str) -> Value:
+        """Add a reported value to the result of the run; called by the coordinator only, once for every accepted report.
+
+        Args:
+            result: what the run found so far.
+            value: what a worker found since its last report.
+            host: the machine that found it.
+        """
+        return self.combine(result, value)
+
+    def score(self, value: Value) -> Number | None:
+        """Return how good a value is, as a number of which the smallest is the best; None if there is nothing to compare."""
+        return None
+
+    def enough(self) -> Number | None:
+        """Return the score at which the search is over, None to search everything."""
+        return None
+
+    def prunes(self, node: Node, incumbent: Number) -> bool:
+        """Whether nothing at this node or below it can have a better score than this one."""
+        return False
+
+    @classmethod
+    def node_type(cls) -> Any:
+        """The type of a node, from ``Enumeration[Node, Value]`` or the like; Any if it was not given."""
+        return _type_arguments(cls)[0]
+
+    @classmethod
+    def value_type(cls) -> Any:
+        """The type of what a report carries; Any if it was not given."""
+        return _type_arguments(cls)[1]
+
     def kernel(self) -> Explore | None:
         """Return the function that explores a frontier, or None to walk the tree with ``children`` and ``value``.
 
@@ -140,25 +189,155 @@ class Enumeration(Problem[Node, Value]):
         """Return the value of two parts of the tree together. The default is ``left + right``."""
         return cast(Value, left + right)  # type: ignore[operator]
 
-    def add_result(self, result: Value, value: Value, host: str) -> Value:
-        """Add a reported value to the result of the run; called by the coordinator only, once for every accepted report.
 
-        Args:
-            result: what the run found so far.
-            value: what a worker found since its last report.
-            host: the machine that found it.
-        """
+class Decision(Problem[Node, Any], Generic[Node, Value]):
+    """Ask whether there is a node that proves something. The first witness ends the search everywhere.
+
+    The result is the witness, or None if there is none: that is only said when the whole tree was explored. A kernel's
+    Slice has the witness as its value, or None; it should return as soon as it has found one.
+    """
+
+    def witness(self, node: Node) -> Value | None:
+        """Return what proves it at this node, None if this node does not."""
+        raise NotImplementedError(f"{type(self).__name__} must define witness(node), or explore(frontier, budget)")
+
+    def verify(self, witness: Value) -> bool:
+        """Whether a witness is one, checked from scratch; called by the coordinator before it believes a worker."""
+        return True
+
+    def value(self, node: Node) -> Value | None:
+        return self.witness(node)
+
+    def zero(self) -> Value | None:
+        return None
+
+    def combine(self, left: Value | None, right: Value | None) -> Value | None:
+        return right if left is None else left
+
+    def add_result(self, result: Value | None, value: Value | None, host: str) -> Value | None:
+        if value is not None and not self.verify(value):
+            raise ValueError(f"verify() rejects the witness {value!r:.500} that was found on {host}")
         return self.combine(result, value)
 
-    @classmethod
-    def node_type(cls) -> Any:
-        """The type of a node, from ``Enumeration[Node, Value]``; Any if it was not given."""
-        return _type_arguments(cls)[0]
+    def score(self, value: Value | None) -> Number | None:
+        return None if value is None else 0
+
+    def enough(self) -> Number | None:
+        return 0
 
     @classmethod
     def value_type(cls) -> Any:
-        """The type of a value, from ``Enumeration[Node, Value]``; Any if it was not given."""
-        return _type_arguments(cls)[1]
+        return Optional[_type_arguments(cls)[1]]  # noqa: UP045 a type that is computed
+
+
+class Best(msgspec.Struct, Generic[Value], frozen=True):
+    """The best solution so far.
+
+    Args:
+        objective: how good it is.
+        solution: what it is.
+    """
+
+    objective: Number
+    solution: Value
+
+
+class Optimisation(Problem[Node, Any], Generic[Node, Value]):
+    """Find the solution with the best objective: branch and bound.
+
+    The result is a Best, or None if there is no solution. The best solution known travels to every worker, and a node whose
+    bound is not better is left out with all that is below it. A kernel is called with the objective of the best solution
+    known as its third argument, or None; its Slice has a Best or None as its value.
+
+    Attributes:
+        sense: whether the objective shall be small or large.
+        gap: how much better a solution has to be to matter: the optimum is missed by less than this.
+    """
+
+    sense: ClassVar[Literal["min", "max"]] = "min"
+    gap: ClassVar[Number] = 0
+
+    def objective(self, node: Node) -> Number | None:
+        """Return how good the solution at this node is, None if this node is no solution."""
+        raise NotImplementedError(f"{type(self).__name__} must define objective(node), or explore(frontier, budget, incumbent)")
+
+    def solution(self, node: Node) -> Value:
+        """Return the solution at this node. The default is the node itself."""
+        return cast(Value, node)
+
+    def bound(self, node: Node) -> Number | None:
+        """Return what no solution at this node or below it can be better than; None if that is not known."""
+        return None
+
+    def target(self) -> Number | None:
+        """Return an objective that is known to be the best there can be: the search ends once it is reached."""
+        return None
+
+    def verify(self, objective: Number, solution: Value) -> bool:
+        """Whether a solution is one and is that good, checked from scratch; called by the coordinator."""
+        return True
+
+    def value(self, node: Node) -> Best[Value] | None:
+        objective = self.objective(node)
+        return None if objective is None else Best(plain_number(objective), self.solution(node))
+
+    def zero(self) -> Best[Value] | None:
+        return None
+
+    def combine(self, left: Best[Value] | None, right: Best[Value] | None) -> Best[Value] | None:
+        if left is None or right is None:
+            return right if left is None else left
+        return right if self._signed(right.objective) < self._signed(left.objective) else left
+
+    def add_result(self, result: Best[Value] | None, value: Best[Value] | None, host: str) -> Best[Value] | None:
+        better = self.combine(result, value)
+        if better is not None and better is not result and not self.verify(better.objective, better.solution):
+            raise ValueError(f"verify() rejects the solution {better!r:.500} that was found on {host}")
+        return better
+
+    def score(self, value: Best[Value] | None) -> Number | None:
+        return None if value is None else self._signed(value.objective)
+
+    def enough(self) -> Number | None:
+        target = self.target()
+        return None if target is None else self._signed(target)
+
+    def prunes(self, node: Node, incumbent: Number) -> bool:
+        bound = self.bound(node)
+        if bound is None:
+            return False
+        signed = self._signed(bound)
+        return signed >= incumbent or signed > incumbent - self.gap
+
+    def objective_of(self, score: Number | None) -> Number | None:
+        """Return the objective that has this score."""
+        return None if score is None else self._signed(score)
+
+    @classmethod
+    def value_type(cls) -> Any:
+        return Optional[Best[_type_arguments(cls)[1]]]  # type: ignore[misc]  # noqa: UP045
+
+    def _signed(self, objective: Number) -> Number:
+        objective = plain_number(objective)
+        return -objective if self.sense == "max" else objective
+
+
+def plain_number(number: Any) -> Number:
+    """Return a number of Python's own, that can be compared and sent.
+
+    Raises:
+        ValueError: it is none, or not a number ("nan"), or an integer that does not fit 64 bits.
+    """
+    plain = number.item() if isinstance(number, np.generic) else number
+    if isinstance(plain, int) and abs(plain) <= SCORE_MAX:
+        return int(plain)
+    if isinstance(plain, float) and plain == plain:
+        return plain
+    raise ValueError(f"an objective or a bound has to be a number of at most 64 bits, not {plain!r:.100}")
+
+
+SEARCH_TYPES: tuple[type[Problem[Any, Any]], ...] = (Enumeration, Decision, Optimisation)
+"""What a problem is a subclass of."""
 
 
 class IndexedRoots(Sequence[Node]):

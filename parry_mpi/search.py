@@ -1,8 +1,9 @@
 """The depth-first engine: explore a bundle of jobs in slices, give part of it away, say what remains.
 
-Two searches share one interface: TreeSearch walks with the problem's children() and value(), KernelSearch hands a frontier
-to the problem's kernel. An Exploration strings the jobs of a bundle together. Everything here is exact: at any moment
-what was found, what was given away and what remains make up the whole bundle.
+Three searches share one interface: TreeSearch walks with the problem's children() and value(), GuidedSearch does so too but looks
+for something and leaves out what cannot be better, KernelSearch hands a frontier to the problem's kernel. An Exploration
+strings the jobs of a bundle together. Everything here is exact: at any moment what was found, what was given away, what was left
+out and what remains make up the whole bundle.
 
 This module must not know leases or messages, nor read a clock: how many nodes a slice has is the caller's decision.
 """
@@ -18,7 +19,7 @@ import numpy as np
 
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, cut, shares
-from parry_mpi.problem import Explore, overrides
+from parry_mpi.problem import Enumeration, Explore, Number, Optimisation, overrides
 from parry_mpi.task import Task, call, plain_nodes, problem_error
 
 ORACLE_SLICE = 1 << 16
@@ -76,8 +77,13 @@ class ExplorationError(Exception):
 class Search(Protocol):
     """The search of one job."""
 
-    def slice(self, budget: int) -> tuple[Any, int]:
-        """Explore at most ``budget`` nodes and return what they are worth and how many there were; at least one."""
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        """Explore at most ``budget`` nodes and return what they are worth and how many there were; at least one.
+
+        Args:
+            budget: at least 1.
+            incumbent: the best score known, if there is one.
+        """
 
     def split(self) -> list[Job]:
         """Give away about half of what remains, shallowest first; nothing if it cannot be divided now."""
@@ -114,10 +120,10 @@ class TreeSearch:
         self._weights = shares(job.weight, len(self._nodes))
         self._depths = [job.depth] * len(self._nodes)
 
-    def slice(self, budget: int) -> tuple[Any, int]:
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
         problem, combine = self._task.problem, self._combine
         value_of, children_of = problem.value, problem.children
-        nodes, weights, depths = self._nodes, self._weights, self._depths
+        nodes = self._nodes
         total: Any = None
         explored = 0
         try:
@@ -128,17 +134,21 @@ class TreeSearch:
                 total = combine(total, value) if explored else value
                 # Only now is the node taken off: whatever raised above, it is still among what remains.
                 explored += 1
-                nodes.pop()
-                weight = weights.pop()
-                depth = depths.pop() + 1
-                if children:
-                    children.reverse()
-                    nodes += children
-                    weights += shares(weight, len(children))
-                    depths += [depth] * len(children)
+                self._replace_last(children)
         except (Exception, SystemExit) as error:
             raise ExplorationError(error, total, explored, node, intact=True) from error
         return total, explored
+
+    def _replace_last(self, children: list[Any]) -> None:
+        """Take the last node off and put its children there, the first one last."""
+        self._nodes.pop()
+        weight = self._weights.pop()
+        depth = self._depths.pop() + 1
+        if children:
+            children.reverse()
+            self._nodes += children
+            self._weights += shares(weight, len(children))
+            self._depths += [depth] * len(children)
 
     def split(self) -> list[Job]:
         half = sum(self._weights) // 2
@@ -162,6 +172,34 @@ class TreeSearch:
         return [Job(encode(self._nodes[i]), self._depths[i], killed, self._weights[i]) for i in range(start, end)]
 
 
+class GuidedSearch(TreeSearch):
+    """Walk in search of something: stop at what is better than all that is known, and leave out what cannot be.
+
+    A node that is left out counts as explored: it was looked at, and so was all below it, by its bound.
+    """
+
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        problem, nodes = self._task.problem, self._nodes
+        explored = 0
+        try:
+            while explored < budget and nodes:
+                node = nodes[-1]
+                if incumbent is not None and problem.prunes(node, incumbent):
+                    explored += 1
+                    self._replace_last([])
+                    continue
+                value = problem.value(node)
+                children = list(problem.children(node))
+                score = problem.score(value)
+                explored += 1
+                self._replace_last(children)
+                if score is not None and (incumbent is None or score < incumbent):
+                    return value, explored
+        except (Exception, SystemExit) as error:
+            raise ExplorationError(error, None, explored, node, intact=True) from error
+        return None, explored
+
+
 class KernelSearch:
     """Hand a frontier to the problem's kernel, some nodes at a time.
 
@@ -182,11 +220,13 @@ class KernelSearch:
         self._frontier: Any = nodes
         self._weights = np.array(shares(job.weight, len(nodes)), dtype=np.int64)
 
-    def slice(self, budget: int) -> tuple[Any, int]:
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
         before = len(self._frontier)
         last = self._frontier[-1:].copy()
+        problem = self._task.problem
+        more = (problem.objective_of(incumbent),) if isinstance(problem, Optimisation) else ()
         try:
-            done = self._explore(self._frontier, budget)
+            done = self._explore(self._frontier, budget, *more)
             value, frontier, nodes, untouched = done
             self._check(frontier, nodes, untouched, budget)
         except (Exception, SystemExit) as error:
@@ -263,17 +303,26 @@ class Exploration:
         task: whose problem it is.
         jobs: the bundle.
         kernel: what Task.problem.kernel() returned, once for the process.
+        incumbent: the best score known, if there is one.
+
+    Attributes:
+        incumbent: the best score known, own ones included; may be set to a better one at any time.
+        improved: whether something better than all that was known was found since take_found().
     """
 
-    def __init__(self, task: Task, jobs: Iterable[Job], kernel: Explore | None) -> None:
+    def __init__(self, task: Task, jobs: Iterable[Job], kernel: Explore | None, incumbent: Number | None = None) -> None:
         self._task = task
         self._kernel = kernel
         self._waiting = list(jobs)
         self._current: Search | None = None
         self._current_size = 0
         problem = task.problem
-        self._combine = problem.combine if overrides(type(problem), "combine") else operator.add
+        plain = isinstance(problem, Enumeration) and not overrides(type(problem), "combine")
+        self._combine = operator.add if plain else problem.combine
         self._found = Found(None, 0, 0)
+        self._guided = not isinstance(problem, Enumeration)
+        self.incumbent = incumbent
+        self.improved = False
 
     @property
     def done(self) -> bool:
@@ -283,6 +332,8 @@ class Exploration:
     def slice(self, budget: int) -> int:
         """Explore at most ``budget`` nodes and return how many there were; 0 only when done.
 
+        It returns early with something that is better than all that was known.
+
         Raises:
             ExplorationError: the user's code raised.
             ProblemError: combine() raised; neither what was found nor what remains can be relied on.
@@ -291,7 +342,7 @@ class Exploration:
         while explored < budget and not self.done:
             search = self._current or self._begin()
             try:
-                value, nodes = search.slice(budget - explored)
+                value, nodes = search.slice(budget - explored, self.incumbent)
             except ExplorationError as error:
                 self._add(error.value, error.explored)
                 raise
@@ -299,7 +350,18 @@ class Exploration:
             explored += nodes
             if search.done:
                 self._end()
+            if self._guided and self._is_better(value):
+                break
         return explored
+
+    def _is_better(self, value: Any) -> bool:
+        """Whether this is better than all that was known; from now on it is what is known."""
+        score = call(self._task.problem.score, value)
+        if score is None or (self.incumbent is not None and score >= self.incumbent):
+            return False
+        self.incumbent = score
+        self.improved = True
+        return True
 
     def split(self) -> tuple[Job, ...]:
         """Give away about half of what remains, shallowest first; nothing if it cannot be divided now."""
@@ -330,6 +392,7 @@ class Exploration:
     def take_found(self) -> Found:
         """Return what was found since the last call."""
         found, self._found = self._found, Found(None, 0, 0)
+        self.improved = False
         return found
 
     def _begin(self) -> Search:
@@ -341,7 +404,8 @@ class Exploration:
                 self._waiting.append(rest)
         nodes = self._task.root_run(job.first, job.count) if job.count else self._task.nodes.decode(job.node)
         if self._kernel is None:
-            self._current = TreeSearch(self._task, job, plain_nodes(nodes), self._combine)
+            kind = GuidedSearch if self._guided else TreeSearch
+            self._current = kind(self._task, job, plain_nodes(nodes), self._combine)
         else:
             self._current = KernelSearch(self._task, job, nodes, self._kernel)
         self._current_size = job.count or 1
@@ -371,9 +435,11 @@ def explore_all(task: Task) -> tuple[Any, int]:
     else:
         jobs = [Job(weight=WHOLE, count=count)] if count else []
     exploration = Exploration(task, jobs, call(task.problem.kernel))
+    enough = call(task.problem.enough)
     try:
         while exploration.slice(ORACLE_SLICE):
-            pass
+            if enough is not None and exploration.incumbent is not None and exploration.incumbent <= enough:
+                break
     except ExplorationError as error:
         raise error.to_problem_error() from error
     found = exploration.take_found()

@@ -17,7 +17,7 @@ import numpy as np
 from parry_mpi.data import DataCodec, NodeCodec
 from parry_mpi.errors import ParryError, ProblemError, UsageError
 from parry_mpi.job import Job
-from parry_mpi.problem import Enumeration
+from parry_mpi.problem import Problem
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Task:
         values: encodes values.
     """
 
-    def __init__(self, problem: Enumeration[Any, Any]) -> None:
+    def __init__(self, problem: Problem[Any, Any]) -> None:
         self.problem = problem
         self.values: DataCodec[Any] = DataCodec(problem.value_type(), "a value")
         self.nodes: NodeCodec[Any] = NodeCodec(problem.node_type(), problem.node_dtype)

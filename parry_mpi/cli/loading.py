@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from parry_mpi.errors import ParryError, ProblemError, UsageError
-from parry_mpi.problem import Enumeration, Problem
+from parry_mpi.problem import SEARCH_TYPES, Problem
 from parry_mpi.store.identity import digest
 from parry_mpi.task import OUR_FOLDER, problem_error
 
@@ -25,6 +25,7 @@ INSTALLED = {"site-packages", "dist-packages", "__pypackages__"}
 """Folders of other people's code: a version of theirs is not a version of the problem."""
 
 MODULE_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+A_PROBLEM = f"a subclass of {' or '.join(each.__name__ for each in SEARCH_TYPES)}, of parry_mpi"
 CLASS_NAME = re.compile(r"[^\W\d]\w*")
 
 
@@ -38,7 +39,7 @@ class Loaded:
         source_digest: digest of the source it was defined in, and of what that imported from its own folder.
     """
 
-    problem_class: type[Enumeration[Any, Any]]
+    problem_class: type[Problem[Any, Any]]
     name: str
     source_digest: str
 
@@ -151,7 +152,7 @@ def _is_importer(filename: str) -> bool:
     return filename.startswith(("<frozen importlib", OUR_FOLDER)) or "/importlib/" in filename
 
 
-def _choose(module: ModuleType, source: str, class_name: str) -> type[Enumeration[Any, Any]]:
+def _choose(module: ModuleType, source: str, class_name: str) -> type[Problem[Any, Any]]:
     """Return the class that was named, or the only one that is there."""
     found = _problem_classes(module)
     if class_name:
@@ -159,10 +160,10 @@ def _choose(module: ModuleType, source: str, class_name: str) -> type[Enumeratio
         if chosen is None:
             raise UsageError(f"{source} has no class {class_name}; {_listed(found)}")
         if not _is_problem(chosen):
-            raise UsageError(f"{class_name} in {source} is not a problem (a subclass of parry_mpi.Enumeration); {_listed(found)}")
+            raise UsageError(f"{class_name} in {source} is not a problem ({A_PROBLEM}); {_listed(found)}")
         return chosen  # type: ignore[no-any-return]
     if not found:
-        raise UsageError(f"{source} has no problem in it: no subclass of parry_mpi.Enumeration")
+        raise UsageError(f"{source} has no problem in it: no class that is {A_PROBLEM}")
     if len(found) > 1:
         raise UsageError(
             f"{source} has several problems in it; name one of them: {', '.join(f'{source}:{name}' for name in found)}"
@@ -182,7 +183,7 @@ def _problem_classes(module: ModuleType) -> dict[str, type[Any]]:
 
 
 def _is_problem(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, Enumeration) and value not in {Enumeration, Problem}
+    return isinstance(value, type) and issubclass(value, Problem) and value not in {Problem, *SEARCH_TYPES}
 
 
 def _source_digest(module: ModuleType) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from parry_mpi.errors import ParameterError, ParryError
-from parry_mpi.problem import Enumeration
+from parry_mpi.problem import Problem
 from parry_mpi.task import call
 
 WORDS: dict[str, bool] = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
@@ -26,7 +26,7 @@ SHOWN_LENGTH_MAX = 60
 """Longest value shown in a message."""
 
 
-def build(problem_class: type[Enumeration[Any, Any]], words: Sequence[str]) -> Enumeration[Any, Any]:
+def build(problem_class: type[Problem[Any, Any]], words: Sequence[str]) -> Problem[Any, Any]:
     """Return the problem with these parameters.
 
     Args:
@@ -61,12 +61,12 @@ def build(problem_class: type[Enumeration[Any, Any]], words: Sequence[str]) -> E
         return call(problem_class, **given)
 
 
-def all_parameters(problem: Enumeration[Any, Any]) -> dict[str, Any]:
+def all_parameters(problem: Problem[Any, Any]) -> dict[str, Any]:
     """Return all parameters of a problem with their values, in the order of their declaration."""
     return msgspec.structs.asdict(problem)
 
 
-def deciding_parameters(problem: Enumeration[Any, Any]) -> dict[str, Any]:
+def deciding_parameters(problem: Problem[Any, Any]) -> dict[str, Any]:
     """Return the parameters that can change the answer."""
     return {name: value for name, value in all_parameters(problem).items() if name not in problem.incidental}
 

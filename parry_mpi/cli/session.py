@@ -17,7 +17,7 @@ from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explain, explain_problem_
 from parry_mpi.cli.telling import Ending, say, tell
 from parry_mpi.core.records import Quarantined
 from parry_mpi.errors import EXIT_INTERNAL, ParryError, ProblemError, UsageError
-from parry_mpi.problem import Enumeration
+from parry_mpi.problem import Problem
 from parry_mpi.runtime import processes
 from parry_mpi.runtime.coordinating import Outcome, coordinate, decline
 from parry_mpi.runtime.coordinator_loop import Watchers
@@ -146,7 +146,7 @@ def prepare(request: Request) -> Prepared:
         ProblemError: the user's code raised.
     """
     loaded = loading.load(request.where)
-    problem: Enumeration[Any, Any] = parameters.build(loaded.problem_class, request.words)
+    problem: Problem[Any, Any] = parameters.build(loaded.problem_class, request.words)
     task = Task(problem)
     identity = Identity(
         problem=loaded.name,

@@ -1,13 +1,13 @@
 """The coordinator: decides what every event means for the state of the run. It is a value: events in, effects out.
 
 States: EXPLORING, then STOPPING if the run is to be stopped (leases are handed back), then SETTLING (waiting for the last commit),
-then ENDED. Events: Received, PeerGone, RootsRead, StopAsked, ProblemRaised, Committed, Tick.
+then ENDED. Events: Received, PeerGone, RootsRead, StopAsked, ProblemRaised, Improved, Committed, Tick.
 
 The rules that make the answer right:
     A report counts only under a live lease, from the worker that holds it, and with the next number; then value, what remains and
     what is shared are taken in one step. Everything else is answered and changes nothing.
     A lease that ends otherwise is voided: what its last accepted report left goes back, and its number is refused for ever.
-    Finished is said only after the state in which nothing is left is on disk.
+    Finished is said only after the state in which nothing is left, or all that is left does not matter, is on disk.
 
 This module must not wait, read a clock, draw a random number, log, or open anything.
 """
@@ -26,6 +26,7 @@ from parry_mpi.core.events import (
     Event,
     Failure,
     Fold,
+    Improved,
     Note,
     PeerGone,
     Phase,
@@ -49,6 +50,7 @@ from parry_mpi.core.messages import (
     GetJob,
     Goodbye,
     Hello,
+    Incumbent,
     Refused,
     Rejoin,
     Report,
@@ -58,7 +60,7 @@ from parry_mpi.core.messages import (
     Welcome,
 )
 from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, Settings, patience_ms
-from parry_mpi.core.records import Granted, Joined, Quarantined, Reported, Restarted, RootsPulled, Voided
+from parry_mpi.core.records import Decided, Granted, Joined, Quarantined, Reported, Restarted, RootsPulled, Voided
 from parry_mpi.core.sharing import ShareRequests
 from parry_mpi.core.state import AnyRecord, Lease, State
 from parry_mpi.core.volatile import Volatile, Watch, Worker
@@ -131,6 +133,8 @@ class Coordinator:
                 self._stop_asked(event)
             case ProblemRaised():
                 self._fail(event.failure)
+            case Improved():
+                self._improved(event)
             case Committed():
                 self._committed()
             case Tick():
@@ -325,6 +329,20 @@ class Coordinator:
         for worker in self.volatile.workers.values():
             self._send(worker.peer, Stop())
 
+    def _improved(self, event: Improved) -> None:
+        """Let everybody leave out what cannot be better; or, if nothing better is asked for, let everybody stop."""
+        volatile = self.volatile
+        volatile.incumbent = event.score
+        self._note("improved", score=event.score)
+        for lease_id, lease in list(self.state.leases.items()):
+            if event.enough:
+                self._send_lease(lease_id, Die(lease_id))
+                self._void(lease_id, lease.jobs, (), killing=False)
+            else:
+                self._send_lease(lease_id, Incumbent(event.score))
+        if event.enough:
+            self._record(Decided())
+
     def _committed(self) -> None:
         if self.phase is not Phase.SETTLING:
             return
@@ -342,9 +360,10 @@ class Coordinator:
         """Do what the state and the time call for, after every event."""
         self._expire_workers()
         if self.phase is Phase.EXPLORING:
-            self._feed()
-            self._ask_to_share()
-            self._feed()  # what was just taken from a silent lease
+            if not self.state.counters.decided:
+                self._feed()
+                self._ask_to_share()
+                self._feed()  # what was just taken from a silent lease
             if self.state.done:
                 self._settle()
         elif self.phase is Phase.STOPPING:
@@ -401,7 +420,8 @@ class Coordinator:
     ) -> None:
         lease_id = self.state.counters.next_lease
         self._record(Granted(lease_id, worker.worker, taken, jobs, left))
-        bundle = Bundle(lease_id, jobs, share=bool(self.volatile.hungry), careful=careful)
+        share, incumbent = bool(self.volatile.hungry), self.volatile.incumbent
+        bundle = Bundle(lease_id, jobs, share, careful, incumbent)
         self.volatile.watches[lease_id] = Watch(self._now_ms, bundle)
         self.volatile.requests.rest(lease_id, self._now_ms + WORTHWHILE_MS)
         worker.lease = lease_id
@@ -541,7 +561,7 @@ class Coordinator:
     def _send_lease(self, lease_id: LeaseId, message: FromCoordinator) -> None:
         self._send(self.volatile.workers[self.state.leases[lease_id].worker].peer, message)
 
-    def _note(self, event: str, **facts: str | int) -> None:
+    def _note(self, event: str, **facts: str | float) -> None:
         self._effects.notes.append(Note(event, facts))
 
     def _wake(self, at_ms: int) -> None:

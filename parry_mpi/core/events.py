@@ -94,6 +94,19 @@ class ProblemRaised:
 
 
 @dataclass(frozen=True)
+class Improved:
+    """Something better than all that was known has been added to the result.
+
+    Args:
+        score: how good it is; the smallest is the best.
+        enough: nothing better is asked for: the search is over.
+    """
+
+    score: int | float
+    enough: bool = False
+
+
+@dataclass(frozen=True)
 class Committed:
     """Everything up to the last record is on disk."""
 
@@ -103,7 +116,7 @@ class Tick:
     """Time has passed."""
 
 
-Event = Received | PeerGone | RootsRead | StopAsked | ProblemRaised | Committed | Tick
+Event = Received | PeerGone | RootsRead | StopAsked | ProblemRaised | Improved | Committed | Tick
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ class Note:
     """
 
     event: str
-    facts: dict[str, str | int]
+    facts: dict[str, str | int | float]
 
 
 @dataclass

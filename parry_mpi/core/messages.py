@@ -165,12 +165,14 @@ class Bundle(Message, frozen=True):
         share: others are hungry: split one level and give the rest away before exploring.
         careful: a lease on these jobs was killed before: report what is explored next, and wait for the answer, before
             exploring it; first node by node, then in growing stretches. Whatever kills again is then known.
+        incumbent: the best score known, None if nothing is looked for or nothing was found; the smallest is the best.
     """
 
     lease: LeaseId
     jobs: tuple[Job, ...]
     share: bool = False
     careful: bool = False
+    incumbent: int | float | None = None
 
 
 class Ack(Message, frozen=True):
@@ -192,6 +194,12 @@ class Die(Message, frozen=True):
     lease: LeaseId
 
 
+class Incumbent(Message, frozen=True):
+    """Something better was found: what cannot be better than this score need not be explored."""
+
+    score: int | float
+
+
 class Stop(Message, frozen=True):
     """The run stops: hand back what remains, then say Goodbye."""
 
@@ -205,4 +213,4 @@ class Rejoin(Message, frozen=True):
 
 
 FromWorker = Hello | Unable | GetJob | Report | Failed | Crashed | Alive | Goodbye
-FromCoordinator = Welcome | Refused | Bundle | Ack | Share | Die | Stop | Finished | Rejoin
+FromCoordinator = Welcome | Refused | Bundle | Ack | Share | Die | Incumbent | Stop | Finished | Rejoin

@@ -99,6 +99,10 @@ class Voided(Record, frozen=True):
     killing: bool = True
 
 
+class Decided(Record, frozen=True):
+    """What was found answers the question: nothing else needs to be explored. No lease is live any more."""
+
+
 class Restarted(Record, frozen=True):
     """A coordinator took over what another one left: all leases end, and ids go on in a new range."""
 

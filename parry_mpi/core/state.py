@@ -14,6 +14,7 @@ import msgspec
 from parry_mpi.core.ids import JobId, LeaseId, WorkerId
 from parry_mpi.core.jobset import JobSet
 from parry_mpi.core.records import (
+    Decided,
     Granted,
     Joined,
     Quarantined,
@@ -26,7 +27,7 @@ from parry_mpi.core.records import (
 from parry_mpi.errors import InvariantError, unreachable
 from parry_mpi.job import WHOLE, Job, total_weight
 
-AnyRecord = Joined | RootsPulled | Granted | Reported | Voided | Restarted | Retried
+AnyRecord = Joined | RootsPulled | Granted | Reported | Voided | Decided | Restarted | Retried
 
 WORKER_EPOCH_BITS = 32
 LEASE_EPOCH_BITS = 40
@@ -50,6 +51,7 @@ class Counters(msgspec.Struct):
         reports: reports accepted.
         shared: jobs given away by workers.
         restarts: how often a coordinator took over.
+        decided: whether what was found answers the question, whatever is left.
     """
 
     next_worker: WorkerId = WorkerId(1)
@@ -66,6 +68,7 @@ class Counters(msgspec.Struct):
     reports: int = 0
     shared: int = 0
     restarts: int = 0
+    decided: bool = False
 
 
 class Lease(msgspec.Struct):
@@ -173,8 +176,15 @@ class State:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to hand out or to wait for; the answer is complete if nothing is quarantined."""
+        """Whether nothing is left to hand out or to wait for; the answer is complete if nothing is quarantined, or if it was decided."""
+        if self.counters.decided:
+            return not self.leases
         return not self.pending and not self.leases and self.counters.roots_exhausted
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer is known: everything is explored, or what is left cannot change it."""
+        return self.done and (self.counters.decided or not self.quarantined)
 
     def copy(self) -> State:
         """Return an independent copy, without the changes since the last commit."""
@@ -210,6 +220,8 @@ class State:
                 self._apply_reported(record)
             case Voided():
                 self._apply_voided(record)
+            case Decided():
+                self.counters.decided = True
             case Restarted():
                 self._apply_restarted()
             case Retried():

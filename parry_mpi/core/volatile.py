@@ -78,3 +78,4 @@ class Volatile:
     expiry_at_ms: int | None = None
     press_at_ms: int | None = None
     workers_seen: int = 0
+    incumbent: int | float | None = None

@@ -28,6 +28,7 @@ from parry_mpi.core.messages import (
     GetJob,
     Goodbye,
     Hello,
+    Incumbent,
     Refused,
     Rejoin,
     Report,
@@ -103,6 +104,12 @@ class Died(msgspec.Struct, frozen=True, array_like=True, tag=True):
 FromExplorer = HandedOver | Raised | Died
 
 
+class Improve(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """To the explorer: something with this score is known; what cannot be better need not be explored."""
+
+    score: int | float
+
+
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """To the explorer: explore these jobs, the last one first. Whatever was explored before is over.
 
@@ -111,12 +118,14 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, tag=True):
         jobs: at least one.
         careful: hand over before exploring anything, so that what is explored next stands last and alone, and wait for Go.
         split: hand over as soon as there is something to give away.
+        incumbent: the best score known, or None.
     """
 
     lease: LeaseId
     jobs: tuple[Job, ...]
     careful: bool = False
     split: bool = False
+    incumbent: int | float | None = None
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -146,7 +155,7 @@ class Abandon(msgspec.Struct, frozen=True, array_like=True, tag=True):
     lease: LeaseId
 
 
-ToExplorer = Begin | Ask | Go | Abandon
+ToExplorer = Begin | Ask | Go | Improve | Abandon
 
 
 @dataclass
@@ -216,6 +225,8 @@ class Worker:
         """Take in a message. Whatever is late, repeated or unknown has no effect."""
         actions = Actions()
         match message:
+            case Bundle() | Ack() | Share() | Die() | Incumbent():
+                self._hear_of_work(message, actions, now_ms)
             case Welcome():
                 if self.phase is Phase.JOINING:
                     self.phase = Phase.WORKING
@@ -225,16 +236,6 @@ class Worker:
                 if self.phase is Phase.JOINING:
                     self.refusal = message.reason
                     self._goodbye(actions)
-            case Bundle():
-                self._bundle(message, actions, now_ms)
-            case Ack():
-                self._ack(message, actions, now_ms)
-            case Share():
-                self._work.hungry_others = self._work.hungry_others or message.lease == self.lease
-            case Die():
-                if message.lease == self.lease:
-                    self._abandon_lease(actions)
-                    self._ask_for_work(actions, now_ms)
             case Stop():
                 self._stop(actions)
             case Finished():
@@ -251,6 +252,24 @@ class Worker:
                 unreachable(message)
         self._ask_explorer(actions, now_ms)
         return actions
+
+    def _hear_of_work(self, message: Bundle | Ack | Share | Die | Incumbent, actions: Actions, now_ms: int) -> None:
+        match message:
+            case Bundle():
+                self._bundle(message, actions, now_ms)
+            case Ack():
+                self._ack(message, actions, now_ms)
+            case Share():
+                self._work.hungry_others = self._work.hungry_others or message.lease == self.lease
+            case Die():
+                if message.lease == self.lease:
+                    self._abandon_lease(actions)
+                    self._ask_for_work(actions, now_ms)
+            case Incumbent():
+                if self.lease is not None:
+                    actions.orders.append(Improve(message.score))
+            case _:
+                unreachable(message)
 
     def explored(self, event: FromExplorer, now_ms: int) -> Actions:
         """Take in what the explorer did. What it says of a lease that is not its any more has no effect."""
@@ -325,7 +344,8 @@ class Worker:
         # Careful, the explorer hands over at once of its own accord; what it gives away is cut off after the first node.
         self._work.hungry_others = bundle.share and bundle.careful
         self._work.asked = bundle.careful or bundle.share
-        actions.orders.append(Begin(bundle.lease, bundle.jobs, bundle.careful, bundle.share and not bundle.careful))
+        split = bundle.share and not bundle.careful
+        actions.orders.append(Begin(bundle.lease, bundle.jobs, bundle.careful, split, bundle.incumbent))
 
     def _ack(self, ack: Ack, actions: Actions, now_ms: int) -> None:
         if ack.lease != self.lease or not self._work.unanswered:

@@ -90,7 +90,7 @@ def coordinate(task: Task, directory: RunDirectory, transport: Transport | None,
     done = coordinator.state.done
     return Outcome(
         result=loop.result,
-        complete=done and not coordinator.state.quarantined,
+        complete=coordinator.state.complete,
         stopped="" if done else volatile.stop_reason,
         failure=volatile.failure,
         view=loop.view(),

@@ -13,7 +13,19 @@ from typing import Any
 import msgspec
 
 from parry_mpi.core.coordinator import Coordinator
-from parry_mpi.core.events import Committed, Effects, Event, Failure, PeerGone, Phase, ProblemRaised, Received, StopAsked, Tick
+from parry_mpi.core.events import (
+    Committed,
+    Effects,
+    Event,
+    Failure,
+    Improved,
+    PeerGone,
+    Phase,
+    ProblemRaised,
+    Received,
+    StopAsked,
+    Tick,
+)
 from parry_mpi.core.ids import Peer
 from parry_mpi.core.messages import Alive, FromCoordinator, FromWorker, Goodbye, Stop, Unable
 from parry_mpi.core.view import View, view
@@ -120,6 +132,8 @@ class CoordinatorLoop:
         self._began_at_ms = clock.now_ms()
         self._deadline = deadline or Deadline()
         self._contributions = Contributions(watchers.gate)
+        self._enough = call(task.problem.enough)
+        self._score: int | float | None = None
         self._wake_at_ms: int | None = None
         self._must_commit = False
         self._in_flight: Commit | None = None
@@ -143,7 +157,8 @@ class CoordinatorLoop:
 
     def begin(self) -> None:
         """Take the first step: pull the roots, if that was not done in an earlier life."""
-        self._step(Tick())
+        improved = self._improved()
+        self._step(improved or Tick())
 
     def turn(self) -> bool:
         """Do what there is to do now, without waiting.
@@ -270,11 +285,23 @@ class CoordinatorLoop:
         self._carry_out(effects)
         if effects.folds and isinstance(event, Received):
             self._contributions.add(event.peer, effects)
-        sends = effects.sends
-        while effects.pull:
-            effects = self._pull(effects.pull)
-            sends = sends + effects.sends
+        sends, pull = effects.sends, effects.pull
+        if effects.folds and (improved := self._improved()) is not None:
+            effects = self.coordinator.step(improved, clock.now_ms())
+            self._carry_out(effects)
+            sends, pull = sends + effects.sends, pull or effects.pull
+        while pull:
+            effects = self._pull(pull)
+            sends, pull = sends + effects.sends, effects.pull
         return sends
+
+    def _improved(self) -> Improved | None:
+        """Whether the result is better than it was when this was last asked, and how good it is."""
+        score = call(self._task.problem.score, self.result)
+        if score is None or (self._score is not None and score >= self._score):
+            return None
+        self._score = score
+        return Improved(score, self._enough is not None and score <= self._enough)
 
     def _pull(self, count: int) -> Effects:
         try:
@@ -321,7 +348,7 @@ class CoordinatorLoop:
             self._commit_at_ms = now_ms + COMMIT_MS
             return
         ending = self.coordinator.phase in {Phase.SETTLING, Phase.ENDED}
-        finished = ending and state.done and not state.quarantined
+        finished = ending and state.complete
         phase = "finished" if finished else ("incomplete" if state.done else "stopped") if ending else "running"
         self._in_flight = Commit(changes, self._task.values.encode(self.result), finished, phase)
         self._in_flight_covers_all = self._must_commit

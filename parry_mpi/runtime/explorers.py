@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from parry_mpi.core.ids import LeaseId
-from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Raised, ToExplorer
+from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Improve, Raised, ToExplorer
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.channel import Channel
@@ -231,7 +231,7 @@ class ProcessExplorer:
 
 def explore_in_child(task: Task, kernel: Explore | None, end: socket.socket) -> None:
     """What an explorer process does: carry out orders until the supervisor closes the connection."""
-    channel: Channel[ToExplorer] = Channel(end, Begin | Ask | Go | Abandon)
+    channel: Channel[ToExplorer] = Channel(end, Begin | Ask | Go | Improve | Abandon)
     exploring = Exploring(task, kernel)
     while not channel.closed:
         if not exploring.busy:

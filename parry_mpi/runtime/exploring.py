@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import contextlib
 
-from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Raised, ToExplorer, Want
+from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Improve, Raised, ToExplorer, Want
 from parry_mpi.errors import ParryError, ProblemError, unreachable
 from parry_mpi.job import Job
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock
 from parry_mpi.search import Exploration, ExplorationError, SliceTuner
-from parry_mpi.task import Task
+from parry_mpi.task import Task, call
 
 SLICE_MS = 5.0
 """How long a slice should last: how soon an order is obeyed. Shorter slices cost speed, a call of a kernel being some 20 us."""
+
+TELL_US = 20_000
+"""What is better than all that was known is told at once, but not more often than this: a search may improve a thousand times at its
+beginning, and each telling carries all that remains."""
 
 SPLIT_NODES_MAX = 256
 """How many nodes may be explored, one by one, to have something to give away."""
@@ -40,6 +44,9 @@ class Exploring:
         self._explored_us = 0
         self._stretch: int | None = None
         self._want: Want | None = None
+        self._incumbent: int | float | None = None
+        self._enough = call(task.problem.enough)
+        self._told_at_us = -TELL_US
 
     @property
     def busy(self) -> bool:
@@ -54,6 +61,10 @@ class Exploring:
             self._explored_us = 0
             self._stretch = 0 if order.careful else None
             self._want = Want.CHECKPOINT if order.careful else Want.SPLIT if order.split else None
+            self._improve(order.incumbent)
+            return
+        if isinstance(order, Improve):
+            self._improve(order.score)
             return
         if self._begin is None or order.lease != self._begin.lease:
             return
@@ -69,6 +80,14 @@ class Exploring:
             case _:
                 unreachable(order)
 
+    def _improve(self, score: int | float | None) -> None:
+        """Note a score that is known; own ones that are not told yet may be better."""
+        if score is not None and (self._incumbent is None or score < self._incumbent):
+            self._incumbent = score
+        if self._exploration is not None and self._incumbent is not None:
+            known = self._exploration.incumbent
+            self._exploration.incumbent = self._incumbent if known is None else min(known, self._incumbent)
+
     def turn(self) -> FromExplorer | None:
         """Explore one slice, or hand over if that is wanted or nothing is left to explore.
 
@@ -81,7 +100,7 @@ class Exploring:
             return None
         try:
             if self._exploration is None:
-                self._exploration = Exploration(self._task, begin.jobs, self._kernel)
+                self._exploration = Exploration(self._task, begin.jobs, self._kernel, self._incumbent)
             return self._turn(begin, self._exploration)
         except MemoryError:
             return self._out_of_memory(begin)
@@ -99,13 +118,20 @@ class Exploring:
             return self._hand_over(begin, exploration, ())
         if self._stretch is not None:
             self._explore(exploration, min(self._tuner.budget, self._stretch))
-            if exploration.done or self._stretch == 0:
+            if exploration.done or self._stretch == 0 or self._has_news(exploration):
                 return self._hand_over(begin, exploration, exploration.split() if self._want is Want.SPLIT else ())
             return None
         if self._want is Want.SPLIT:
             return self._split_and_hand_over(begin, exploration)
         self._explore(exploration, self._tuner.budget)
-        return self._hand_over(begin, exploration, ()) if exploration.done else None
+        return self._hand_over(begin, exploration, ()) if exploration.done or self._has_news(exploration) else None
+
+    def _has_news(self, exploration: Exploration) -> bool:
+        """Whether something was found that everybody should know now."""
+        if not exploration.improved:
+            return False
+        over = self._enough is not None and exploration.incumbent is not None and exploration.incumbent <= self._enough
+        return over or clock.now_us() >= self._told_at_us + TELL_US
 
     def _split_and_hand_over(self, begin: Begin, exploration: Exploration) -> HandedOver:
         """Cut something off to give away; explore a little first if there is only one node."""
@@ -129,10 +155,15 @@ class Exploring:
     def _hand_over(self, begin: Begin, exploration: Exploration, shared: tuple[Job, ...]) -> HandedOver:
         careful = self._stretch is not None
         remaining = () if exploration.done else exploration.remaining(apart=careful)
+        if exploration.improved:
+            self._told_at_us = clock.now_us()
+        self._incumbent = exploration.incumbent
         found = exploration.take_found()
         value = self._task.values.encode(found.value) if found.nodes else b""
         told = HandedOver(begin.lease, found.nodes, value, self._explored_us, found.solved, remaining, shared)
         self._explored_us = 0
+        if careful:
+            self._stretch = 0  # what comes next waits for Go, also if this came early
         if not remaining or self._want is Want.SURRENDER:
             self._stop()
         self._want = None

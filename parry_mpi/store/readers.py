@@ -72,7 +72,7 @@ def read_result(path: Path | str) -> StoredResult:
     unexplored = root.counters.unpulled_weight + sum(totals.weight for totals in root.totals.values())
     return StoredResult(
         result=stored.result,
-        complete=root.finished and not snapshot.quarantined,
+        complete=root.finished and (root.counters.decided or not snapshot.quarantined),
         finished=root.finished,
         phase=root.phase,
         identity=stored.identity,
@@ -196,7 +196,7 @@ def _status_of(summary: Summary) -> dict[str, Any]:
         "parameters": summary.identity.parameters,
         "phase": root.phase,
         "finished": root.finished,
-        "complete": root.finished and not summary.quarantined,
+        "complete": root.finished and (root.counters.decided or not summary.quarantined),
         "explored": (WHOLE - summary.unexplored_weight) / WHOLE,
         "pending": root.totals["pending"].rows,
         "leased": sum(len(lease.jobs) for lease in summary.leases.values()),

@@ -47,7 +47,7 @@ def told(value: Any) -> str:
 def told_struct(struct: Any) -> str:
     """A record or a message: its name, and its fields but for those that are empty."""
     fields = ((name, getattr(struct, name)) for name in struct.__struct_fields__)
-    shown = [f"{name}={told(value)}" for name, value in fields if value not in (False, 0, "", b"", ())]
+    shown = [f"{name}={told(value)}" for name, value in fields if value not in (None, False, 0, "", b"", ())]
     return " ".join([type(struct).__name__, *shown])
 
 

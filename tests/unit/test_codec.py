@@ -30,7 +30,9 @@ def filled(kind: type[Message]) -> Message:
             return 2**40 + 5
         if typing.get_origin(annotation) is tuple:
             return JOBS if typing.get_args(annotation)[0] is Job else (1, 2, 2**41)
-        return {bool: True, int: 12_345, str: "Zürich\n", bytes: b"\x93\x00"}[annotation]
+        return {bool: True, int: 12_345, int | float: 0.5, int | float | None: -7, str: "Zürich\n", bytes: b"\x93\x00"}[
+            annotation
+        ]
 
     hints = typing.get_type_hints(kind)
     return kind(**{name: value(hints[name]) for name in kind.__struct_fields__})
