@@ -166,7 +166,7 @@ def read_public_key(line: str, where: str) -> PublicKey:
     Raises:
         UsageError: it is anything else.
     """
-    line = line.strip("\ufeff \t\r\n")
+    line = line.strip().strip("\ufeff").strip()
     if "PRIVATE KEY" in line:
         raise UsageError(f"{where}: this is a private key, which is for nobody else; its public half is in the .pub file")
     if "\n" in line or not line:
@@ -202,7 +202,7 @@ def read_authorized_keys(text: str, where: str) -> dict[bytes, AuthorizedKey]:
     lines: dict[bytes, int] = {}
     # Not splitlines(): it would let a comment with an odd character in it begin another line.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        line = line.strip(" \t\r")  # noqa: PLW2901 nobody wants the line as it was
+        line = line.strip()  # noqa: PLW2901 nobody wants the line as it was
         if not line or line.startswith("#"):
             continue
         here = f"{where}, line {number}"

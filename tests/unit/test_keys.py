@@ -115,7 +115,7 @@ def test_our_key_in_ssh_keygen(keygen):
 @pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
 def test_other_types_of_ssh_keygen(keygen, kind):
     """Protects those who hand in the key they have: a type that does not work is said to be one."""
-    keygen("-q", "-t", kind, *(("-b", "2048") if kind == "rsa" else ()), "-N", "", "-f", kind)
+    keygen("-q", "-t", kind, *(("-b", "1024") if kind == "rsa" else ()), "-N", "", "-f", kind)
     with pytest.raises(UsageError, match=r"^file: this is not an Ed25519 key"):
         keys.read_private_key((keygen.folder / kind).read_bytes(), "file")
     assert "only ssh-ed25519 works here" in wrong((keygen.folder / f"{kind}.pub").read_text())
@@ -190,6 +190,7 @@ BLOB = base64.b64decode(LINE.split()[1])
     [
         ("one line", ""),
         ("one line", "\n"),
+        ("one line", "\xa0\ufeff"),
         ("one line", f"{LINE}\n{LINE}"),
         ("this is a private key", KEY.to_openssh().decode()),
         ("a key of type ssh-rsa, and only ssh-ed25519 works", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAB me"),
@@ -214,7 +215,7 @@ def test_what_is_not_a_public_key(said, line):
     assert said in wrong(line)
 
 
-@given(st.text())
+@given(st.text() | st.text('\xa0\u2028\ufeff\r\n\t #"=,\\A') | st.text().map(lambda text: f"{text} {LINE}"))
 def test_any_text_is_refused_in_one_way(text):
     """Protects against tracebacks: whatever text is pasted, it is a key or refused, alone and in a list."""
     for read in (keys.read_public_key, keys.read_authorized_keys):
@@ -238,7 +239,7 @@ def test_authorized_keys():
     assert ["alice@lab", "my laptop"] == [entry.key.comment for entry in authorized(text).values()]
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# nobody\n", "\ufeff", " \r\n\t"])
+@pytest.mark.parametrize("text", ["", "\n", "# nobody\n", "\ufeff", " \r\n\t", "\xa0\n\u2028"])
 def test_nobody_may_join(text):
     """Protects an empty list: it lets nobody in, and is no mistake."""
     assert {} == authorized(text)
