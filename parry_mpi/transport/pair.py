@@ -8,12 +8,9 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-
-OUTSIDE = 1 << 24
-"""Peers of the bridge are numbered from here, never twice: above all ranks."""
 
 HEADER = struct.Struct("!BQI")
 """Kind, peer (0: none), and the length of what follows in bytes."""
@@ -110,7 +107,7 @@ class Note(msgspec.Struct):
     """An event for the log."""
 
     event: str
-    facts: dict[str, Any]
+    facts: dict[str, str | int]
 
 
 class Records:

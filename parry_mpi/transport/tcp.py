@@ -48,8 +48,8 @@ FAILURES_MAX_ONCE_CONNECTED = 3
 wrong every time would keep the coordinator busy."""
 
 REFUSALS_MAX = 3
-"""So many handshakes in a row must fail for the same kind of reason before it is final: a byte that was damaged on the way looks like
-a forger, once."""
+"""So many handshakes in a row must fail with the same words before it is final: a byte that was damaged on the way looks like a forger,
+once."""
 
 KEEPALIVE_OPTIONS = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """A coordinator whose machine vanished is noticed after a minute, if nothing is sent to it; and so are firewalls that forget."""
@@ -145,6 +145,7 @@ class TcpTransport:
         self._attempt_at_ms = now_ms()
         self._failures_count = 0
         self._refusals_count = 0
+        self._refusal = ""
         self._arrived: deque[bytes] = deque()
         self._outgoing: deque[Leaving] = deque()
         self._closed = False
@@ -323,7 +324,8 @@ class TcpTransport:
         except AuthenticationError as error:
             # Once the session stands it is about a frame, and anybody on the way may have changed that: it proves nothing.
             if not was_established:
-                self._refusals_count += 1
+                self._refusals_count = self._refusals_count + 1 if str(error) == self._refusal else 1
+                self._refusal = str(error)
             final = self._refusals_count >= REFUSALS_MAX
             self._fail(str(error))
             if final:

@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -116,9 +117,11 @@ def test_last_words_arrive(tmp_path):
             here.bridge.send(peer, bytes(100_000))
         here.bridge.send(peer, b"finished")
         here.workers.remove(worker)
-        here.bridge.close(orderly=True, code=0)
+        ending = threading.Thread(target=here.bridge.close, kwargs={"orderly": True, "code": 0})
+        ending.start()
         wait_until(lambda: worker.turn() or b"finished" in worker.inbox, "the worker heard the end")
         worker.close(orderly=True, code=0)
+        ending.join()
 
 
 def test_wrong_use(tmp_path):
