@@ -38,6 +38,9 @@ from parry_mpi.wire.keys import PassphraseNeeded, PrivateKey
 TRIES_MAX = 3
 """How often a passphrase is asked for, as ssh does."""
 
+ANSWER_S = 5.0
+"""Whoever does not want to wait gives a coordinator that is there so long to answer."""
+
 LINES_COUNT = 2**20
 """How many different lines processes can say before two of them are likely to be taken for one: far more than anybody reads."""
 
@@ -174,7 +177,7 @@ def _limited(options: OutsideOptions, began_at_ms: int) -> OutsideOptions:
     if options.stop_after_s is not None:
         stop_s = max(0.0, options.stop_after_s - (clock.now_ms() - began_at_ms) / 1000)
         leave_s = stop_s if leave_s is None else min(leave_s, stop_s)
-    return dataclasses.replace(options, stop_after_s=leave_s)
+    return dataclasses.replace(options, wait_s=max(options.wait_s, ANSWER_S), stop_after_s=leave_s)
 
 
 def _work(

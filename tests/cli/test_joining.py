@@ -243,6 +243,11 @@ def test_leaves_before_its_batch_job_ends(monkeypatch):
     assert joining._limited(OutsideOptions(), now_ms).stop_after_s is None
 
 
+def test_no_wait():
+    """Protects scripts that try once (--wait 0): a coordinator that is there has the time to answer."""
+    assert joining._limited(OutsideOptions(wait_s=0), joining.clock.now_ms()).wait_s >= 5
+
+
 def test_one_voice(capfd):
     """Protects terminals: what every one of many processes says is one line, and so is each time that it happens again."""
     chorus = Chorus()
