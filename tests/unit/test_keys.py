@@ -346,3 +346,40 @@ def test_public_key_is_plain():
     """Protects callers: the comment is optional, and printable when it comes from a private key's maker."""
     assert PublicKey(bytes(32)) == PublicKey(bytes(32), "x")
     assert "a?b" == keys.new_private_key(SEED, "a\nb").public.comment
+
+
+P = 2**255 - 19
+D = -121665 * pow(121666, P - 2, P) % P
+"""The curve -x^2 + y^2 = 1 + D x^2 y^2 over the integers modulo P (RFC 8032, section 5.1)."""
+
+
+def doubled(point: tuple[int, int]) -> tuple[int, int]:
+    """A point of the curve, twice."""
+    x, y = point
+    product = D * x * x * y * y
+    return (
+        2 * x * y * pow(1 + product, P - 2, P) % P,
+        (y * y + x * x) * pow(1 - product, P - 2, P) % P,
+    )
+
+
+def point_of(y: int) -> tuple[int, int]:
+    """A point with this y."""
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    assert x * x % P == square, "there is none"
+    return x, y
+
+
+def test_weak_keys():
+    """Protects a run from a line that lets anybody in: exactly the points whose order divides 8 are refused as keys."""
+    for raw in keys._WEAK:
+        assert (0, 1) == doubled(doubled(doubled(point_of(int.from_bytes(raw, "little") % P))))
+        for sign in (0, 0x80):
+            line = keys.PublicKey(raw[:-1] + bytes([raw[-1] | sign]), "anybody").line
+            with pytest.raises(UsageError, match="small order"):
+                keys.read_public_key(line, "here")
+    assert 5 == len({int.from_bytes(raw, "little") % P for raw in keys._WEAK}), "1, -1, 0, and two of order 8"
+    assert not keys.is_weak(keys.new_private_key(bytes(32)).public.raw)
