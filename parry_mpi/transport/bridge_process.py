@@ -110,7 +110,11 @@ class ToRank0(asyncio.Protocol):
                 self._bridge.ending.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        os._exit(0)  # rank 0 is gone, and with it everything that could be said to anybody
+        # Either rank 0 is gone, and with it everything that could be said to anybody, or this is a bug of ours, which it will tell.
+        with contextlib.suppress(OSError):
+            sys.stderr.write("" if error is None else f"{error!r}\n")
+            sys.stderr.flush()
+        os._exit(0 if error is None else EXIT_INTERNAL)
 
     def pause_writing(self) -> None:
         self._bridge.pause(paused=True)
