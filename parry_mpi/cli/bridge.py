@@ -6,6 +6,7 @@ This module must not know how a run goes.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from parry_mpi.errors import EXIT_COMPLETE
 from parry_mpi.store.access import Access, open_bridge_files, remove_access, write_access
 from parry_mpi.transport.bridge import BridgeTransport
+from parry_mpi.transport.tcp import Address
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def opened(
                 fingerprint=invitation.fingerprint,
             ),
         )
-        say(f"workers may join at {host}:{port}: parry-mpi worker --run-dir {run_dir}")
+        say(f"workers may join at {Address(host, port, key)}: parry-mpi worker --run-dir {shlex.quote(str(run_dir))}")
         yield bridge
     finally:
         remove_access(run_dir)

@@ -5,6 +5,7 @@ This module must not talk to the coordinator.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -37,15 +38,22 @@ from parry_mpi.wire.keys import PassphraseNeeded, PrivateKey
 TRIES_MAX = 3
 """How often a passphrase is asked for, as ssh does."""
 
+ANSWER_S = 5.0
+"""Whoever does not want to wait gives a coordinator that is there so long to answer."""
+
+LINES_COUNT = 2**20
+"""How many different lines processes can say before two of them are likely to be taken for one: far more than anybody reads."""
+
 
 class Chorus:
-    """Speaks for several processes that mostly say the same: what any of them said last is not said again.
+    """Speaks for several processes that mostly say the same: what one of them says for the n-th time is printed once for all of them.
 
-    It has to be made before they are forked.
+    It has to be made before they are forked. Two processes that speak at the very same moment may both be heard.
     """
 
     def __init__(self) -> None:
-        self._last = mmap.mmap(-1, hashlib.sha256().digest_size)  # anonymous and shared
+        self._shared = memoryview(mmap.mmap(-1, 4 * LINES_COUNT)).cast("I")  # anonymous; the kernel gives what is written to
+        self._own: collections.Counter[int] = collections.Counter()
 
     def say(self, line: str) -> None:
         """Print a line for the user on stderr. Never raises: a worker outlives the terminal it was started on."""
@@ -54,11 +62,13 @@ class Chorus:
                 say(line)
 
     def is_new(self, line: str) -> bool:
-        """Whether this is not what was said last; from now on it is. Two processes at the same moment may both be told so."""
+        """Count that this process says a line; whether no other one has said it as often."""
         digest = hashlib.sha256(line.encode(errors="surrogatepass")).digest()
-        if self._last[:] == digest:
+        place = int.from_bytes(digest[:8], "big") % LINES_COUNT
+        self._own[place] += 1
+        if self._own[place] <= self._shared[place]:
             return False
-        self._last[:] = digest
+        self._shared[place] = self._own[place]
         return True
 
 
@@ -167,7 +177,7 @@ def _limited(options: OutsideOptions, began_at_ms: int) -> OutsideOptions:
     if options.stop_after_s is not None:
         stop_s = max(0.0, options.stop_after_s - (clock.now_ms() - began_at_ms) / 1000)
         leave_s = stop_s if leave_s is None else min(leave_s, stop_s)
-    return dataclasses.replace(options, stop_after_s=leave_s)
+    return dataclasses.replace(options, wait_s=max(options.wait_s, ANSWER_S), stop_after_s=leave_s)
 
 
 def _work(

@@ -17,13 +17,11 @@ import weakref
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from parry_mpi.core.ids import Peer
 from parry_mpi.errors import LocalProtocolError, ProblemError, UsageError
-from parry_mpi.transport.base import FRAMES_AT_ONCE
+from parry_mpi.transport.base import FRAMES_AT_ONCE, OUTSIDE
 from parry_mpi.transport.pair import (
-    OUTSIDE,
     PIECE_BYTES,
     Configuration,
     Joined,
@@ -114,7 +112,7 @@ class BridgeTransport:
         self._next = OUTSIDE  # the number of the peer that joins next
         self._failures: set[Peer] = set()
         self._descriptions: dict[Peer, str] = {}
-        self._notes: deque[tuple[str, dict[str, Any]]] = deque(maxlen=NOTES_MAX)
+        self._notes: deque[tuple[str, dict[str, str | int]]] = deque(maxlen=NOTES_MAX)
         self._lost = False
         self._closed = False
         self._socket, theirs = socket.socketpair()
@@ -173,7 +171,7 @@ class BridgeTransport:
                     raise LocalProtocolError(f"the bridge process sent a record of kind {kind.name}")
         return frames
 
-    def notes(self) -> list[tuple[str, dict[str, Any]]]:
+    def notes(self) -> list[tuple[str, dict[str, str | int]]]:
         """Return what happened since the last call, for the log: events and their facts."""
         notes = list(self._notes)
         self._notes.clear()

@@ -23,9 +23,9 @@ from typing import Any
 
 from parry_mpi.errors import EXIT_INTERNAL, RemoteProtocolError
 from parry_mpi.transport.authorized import AuthorizedKeys, content_of
+from parry_mpi.transport.base import OUTSIDE
 from parry_mpi.transport.outsider import Outsider
 from parry_mpi.transport.pair import (
-    OUTSIDE,
     PIECE_BYTES,
     Configuration,
     Joined,
@@ -80,6 +80,9 @@ class PeerState:
     lost_at_s: float = 0.0
 
 
+Facts = dict[str, str | int]
+"""What is told about an event."""
+
 Identity = tuple[bytes, bytes]
 """A peer's key and name."""
 
@@ -107,7 +110,11 @@ class ToRank0(asyncio.Protocol):
                 self._bridge.ending.set()
 
     def connection_lost(self, error: Exception | None) -> None:
-        os._exit(0)  # rank 0 is gone, and with it everything that could be said to anybody
+        # Either rank 0 is gone, and with it everything that could be said to anybody, or this is a bug of ours, which it will tell.
+        with contextlib.suppress(OSError):
+            sys.stderr.write("" if error is None else f"{error!r}\n")
+            sys.stderr.flush()
+        os._exit(0 if error is None else EXIT_INTERNAL)
 
     def pause_writing(self) -> None:
         self._bridge.pause(paused=True)
@@ -211,7 +218,7 @@ class Bridge:
         comment = authorized.key.comment if authorized else ""
         description = f"{comment} ({key.fingerprint})".lstrip() + f" from {outsider.address}"
         self.rank_0.write(Kind.JOINED, peer.number, encoded(Joined(description)))
-        facts = {"peer": peer.number, "address": outsider.place, "key": key.fingerprint, "comment": comment}
+        facts: Facts = {"peer": peer.number, "address": outsider.place, "key": key.fingerprint, "comment": comment}
         self._note("outside connected", facts)
         if self._paused:
             outsider.pause(paused=True)
@@ -330,7 +337,12 @@ class Bridge:
             self._peers[identity].outsider = None
             self._peers[identity].lost_at_s = self._loop.time()
         if outsider.number:
-            facts = {"peer": outsider.number, "address": outsider.place, "key": outsider.key_text, "why": outsider.why_left}
+            facts: Facts = {
+                "peer": outsider.number,
+                "address": outsider.place,
+                "key": outsider.key_text,
+                "why": outsider.why_left,
+            }
             self._note("outside disconnected", facts)
             outsider.number = 0
 
@@ -339,7 +351,7 @@ class Bridge:
     def _refused(self, outsider: Outsider, why: str) -> None:
         self._note("outside refused", {"address": outsider.place, "key": outsider.key_text, "why": why}, scarce=True)
 
-    def _note(self, event: str, facts: dict[str, Any], *, scarce: bool = False) -> None:
+    def _note(self, event: str, facts: Facts, *, scarce: bool = False) -> None:
         """Tell something for the log.
 
         Args:

@@ -87,7 +87,8 @@ class Outsider(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         name = transport.get_extra_info("peername") or ("unknown", 0)
-        self.address, self.place = str(name[0]), f"{name[0]}:{name[1]}"
+        self.address = str(name[0])
+        self.place = f"[{name[0]}]:{name[1]}" if ":" in self.address else f"{name[0]}:{name[1]}"
         keep_alive(transport.get_extra_info("socket"))
         self._host.arrived(self)
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 import struct
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-
-OUTSIDE = 1 << 24
-"""Peers of the bridge are numbered from here, never twice: above all ranks."""
 
 HEADER = struct.Struct("!BQI")
 """Kind, peer (0: none), and the length of what follows in bytes."""
@@ -51,7 +48,8 @@ class Limits(msgspec.Struct, frozen=True):
             flood of idle connections thus cannot keep workers out: it would have to be renewed every second.
         handshake_ms: how long it may take in any case.
         frame_ms: how long a frame that has begun may take to arrive, beside what its bytes take at ``frame_bytes_per_s_min``. Who
-            does not read what is sent to it is given the same time.
+            does not read what is sent to it is given the same time. A length that was damaged on the way is found out by this, and
+            before the coordinator holds the worker for lost.
         frame_bytes_per_s_min: the slowest line that is usable.
         unread_bytes_max: a connection that has more waiting for it than this is dropped when the next frame comes: a worker reads at
             once unless it or its machine is stuck. One frame may be larger, and is sent.
@@ -64,7 +62,7 @@ class Limits(msgspec.Struct, frozen=True):
     strangers_per_address_max: int = 16
     stranger_ms: int = 1_000
     handshake_ms: int = 10_000
-    frame_ms: int = 30_000
+    frame_ms: int = 10_000
     frame_bytes_per_s_min: int = 64 * 1024
     unread_bytes_max: int = 64 * 2**20
     reconnect_ms: int = 5_000
@@ -109,7 +107,7 @@ class Note(msgspec.Struct):
     """An event for the log."""
 
     event: str
-    facts: dict[str, Any]
+    facts: dict[str, str | int]
 
 
 class Records:

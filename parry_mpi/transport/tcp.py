@@ -32,17 +32,24 @@ CONNECT_MS = 10_000
 HANDSHAKE_MS = 10_000
 """How long the coordinator may take to show who it is; as long as it waits for us."""
 
+FRAME_MS, FRAME_BYTES_PER_S_MIN = 10_000, 64 * 1024
+"""How long a frame that has begun may take, beside what its bytes take at the lowest speed that is usable. A length that was damaged
+on the way would otherwise be waited for without end; and the coordinator holds a worker for lost that is not heard for 15 s."""
+
 RETRY_MS_MIN, RETRY_MS_MAX = 100, 10_000
 """The longest pause before the second attempt, and before any; each pause is drawn between nothing and a bound that doubles, so that
 workers that lost the coordinator at the same instant do not come back at the same instant."""
 
 STEADY_MS = 5_000
-"""A connection that lasted so long was a good one: after it the pauses begin anew. Two processes that were given the same name, and
-therefore replace each other, do not do it a hundred times a second."""
+"""A connection that lasted so long was a good one: after it the pauses begin anew."""
+
+FAILURES_MAX_ONCE_CONNECTED = 3
+"""A shorter one shows at least that the coordinator is there: after it a pause is below a second, and still not so short that what goes
+wrong every time would keep the coordinator busy."""
 
 REFUSALS_MAX = 3
-"""So many handshakes in a row must fail for the same kind of reason before it is final: a byte that was damaged on the way looks like
-a forger, once."""
+"""So many handshakes in a row must fail with the same words before it is final: a byte that was damaged on the way looks like a forger,
+once."""
 
 KEEPALIVE_OPTIONS = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 """A coordinator whose machine vanished is noticed after a minute, if nothing is sent to it; and so are firewalls that forget."""
@@ -134,9 +141,11 @@ class TcpTransport:
         self._handshake = bytearray()  # what it wants to have written
         self._step_until_ms = 0  # when connecting, or then the handshake, has taken too long
         self._established_at_ms = 0
+        self._frame_at_ms: int | None = None  # when the frame began that has come in part
         self._attempt_at_ms = now_ms()
         self._failures_count = 0
         self._refusals_count = 0
+        self._refusal = ""
         self._arrived: deque[bytes] = deque()
         self._outgoing: deque[Leaving] = deque()
         self._closed = False
@@ -160,6 +169,7 @@ class TcpTransport:
         self._drive()
         while len(self._arrived) < FRAMES_AT_ONCE and self._read():
             pass
+        self._look_at_frame()
         count = min(len(self._arrived), FRAMES_AT_ONCE)
         return [(COORDINATOR, self._arrived.popleft()) for _ in range(count)]
 
@@ -206,6 +216,12 @@ class TcpTransport:
             return
         self.progress()
         self._closed = True
+        if self._socket is not None:
+            # With something unread a closed socket answers by a reset, and what we said last might not be heard.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_WR)
+                while self._socket.recv(PIECE_BYTES):
+                    pass
         self._disconnect("closed")
 
     # Connecting
@@ -301,25 +317,39 @@ class TcpTransport:
             return False
         was_established = self._session.established
         try:
-            self._arrived.extend(self._session.receive(data))
+            payloads = self._session.receive(data)
         except RemoteProtocolError as error:
             self._fail(str(error))
             return False
         except AuthenticationError as error:
             # Once the session stands it is about a frame, and anybody on the way may have changed that: it proves nothing.
             if not was_established:
-                self._refusals_count += 1
+                self._refusals_count = self._refusals_count + 1 if str(error) == self._refusal else 1
+                self._refusal = str(error)
             final = self._refusals_count >= REFUSALS_MAX
             self._fail(str(error))
             if final:
                 self._attempt_at_ms = -1
                 raise AuthenticationError(self.last_trouble) from None
             return False
+        self._arrived.extend(payloads)
+        if not self._session.buffered_bytes:
+            self._frame_at_ms = None
+        elif payloads or self._frame_at_ms is None:
+            self._frame_at_ms = self._now_ms()
         if self._session.established and not was_established:
             self._establish()
         elif not was_established:
             self._write_handshake()
         return True
+
+    def _look_at_frame(self) -> None:
+        """End a connection over which a frame does not get to its end."""
+        if self._session is None or self._frame_at_ms is None:
+            return
+        bytes_count = self._session.buffered_bytes
+        if self._now_ms() - self._frame_at_ms > FRAME_MS + bytes_count * 1000 // FRAME_BYTES_PER_S_MIN:
+            self._fail(f"a frame does not arrive: {bytes_count} bytes of it are here")
 
     def _establish(self) -> None:
         self.disconnected_since_ms = None
@@ -331,8 +361,9 @@ class TcpTransport:
     def _fail(self, why: str) -> None:
         """End what there is of a connection, and arrange for the next attempt."""
         now_ms = self._now_ms()
-        if self.connected and now_ms - self._established_at_ms >= STEADY_MS:
-            self._failures_count = 0
+        if self.connected:
+            steady = now_ms - self._established_at_ms >= STEADY_MS
+            self._failures_count = 0 if steady else min(self._failures_count, FAILURES_MAX_ONCE_CONNECTED)
         self._disconnect(why)
         if self._candidates:
             self._attempt_at_ms = now_ms
@@ -346,6 +377,7 @@ class TcpTransport:
             self._socket.close()
         self._socket = self._session = None
         self._handshake.clear()
+        self._frame_at_ms = None
         self._drop_outgoing()
         self.last_trouble = self._trouble(why)
         if self.connected:

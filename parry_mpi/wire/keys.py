@@ -156,6 +156,21 @@ def read_private_key(data: bytes, where: str, passphrase: bytes | None = None) -
     return found
 
 
+_WEAK = frozenset(
+    bytes.fromhex(y)
+    for y in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+    )
+)
+"""The y of all points whose order divides 8, least significant byte first, without the sign of x."""
+
+
 def read_public_key(line: str, where: str) -> PublicKey:
     """Return the key of one line ``ssh-ed25519 AAAA... comment``, as a .pub file holds it.
 
@@ -166,7 +181,7 @@ def read_public_key(line: str, where: str) -> PublicKey:
     Raises:
         UsageError: it is anything else.
     """
-    line = line.strip("\ufeff \t\r\n")
+    line = line.strip().strip("\ufeff").strip()
     if "PRIVATE KEY" in line:
         raise UsageError(f"{where}: this is a private key, which is for nobody else; its public half is in the .pub file")
     if "\n" in line or not line:
@@ -181,7 +196,18 @@ def read_public_key(line: str, where: str) -> PublicKey:
         blob = b""
     if len(line) > LINE_LENGTH_MAX or len(blob) != len(_BLOB_START) + KEY_SIZE_BYTES or not blob.startswith(_BLOB_START):
         raise UsageError(f"{where}: this key is damaged or not complete; copy the whole line of the .pub file")
-    return PublicKey(blob[len(_BLOB_START) :], printable(rest[1] if len(rest) > 1 else ""))
+    raw = blob[len(_BLOB_START) :]
+    if is_weak(raw):
+        raise UsageError(f"{where}: this is no key but a point of small order, for which anybody can make signatures")
+    return PublicKey(raw, printable(rest[1] if len(rest) > 1 else ""))
+
+
+def is_weak(raw: bytes) -> bool:
+    """Whether a public key is a point of small order: signatures for it need no private key.
+
+    Source: the points of order 1, 2, 4 and 8 of the curve, RFC 8032 section 5.1, with the encodings of y that are not reduced.
+    """
+    return raw[:-1] + bytes([raw[-1] & 0x7F]) in _WEAK
 
 
 def read_authorized_keys(text: str, where: str) -> dict[bytes, AuthorizedKey]:
@@ -202,7 +228,7 @@ def read_authorized_keys(text: str, where: str) -> dict[bytes, AuthorizedKey]:
     lines: dict[bytes, int] = {}
     # Not splitlines(): it would let a comment with an odd character in it begin another line.
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
-        line = line.strip(" \t\r")  # noqa: PLW2901 nobody wants the line as it was
+        line = line.strip()  # noqa: PLW2901 nobody wants the line as it was
         if not line or line.startswith("#"):
             continue
         here = f"{where}, line {number}"

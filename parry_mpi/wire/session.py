@@ -139,14 +139,16 @@ class Session:
             RemoteProtocolError: what arrived is malformed, too large, or of another version.
         """
         if self._death is not None:
-            raise type(self._death)(*self._death.args)
+            raise type(self._death)(str(self._death))
         self._buffer += data
         payloads: list[bytes] = []
         try:
             while self._take(payloads):
                 pass
         except Exception as error:
-            self._death = type(error)(*error.args)  # without the traceback, which holds on to what was received
+            # A new one: the traceback of this one holds on to what was received.
+            foreign = isinstance(error, AuthenticationError | RemoteProtocolError)
+            self._death = type(error)(str(error)) if foreign else LocalProtocolError(f"this session died of {error!r}")
             self.established = False
             self._buffer.clear()
             raise

@@ -93,20 +93,31 @@ def run(setting: Setting, ranks: int, *words: str) -> Run:
         directory = Path(folder, "run")
         command = command_line(setting, ranks, *words, "--run-dir", str(directory), "--json")
         finished, wall_s = run_to_its_end(setting, command)
-        answer = finished.answer
-        counters = read_result(directory).counters
-        events = log_events(directory)
-        joined_at_s = min((at_s for at_s, event in events if event["event"] == "joined"), default=0.0)
-        settled_at_s = max((at_s for at_s, event in events if event["event"] == "settling"), default=0.0)
-        return Run(
-            result=answer["result"],
-            nodes=answer["nodes"],
-            workers=answer["workers"],
-            seconds=answer["seconds"],
-            working_s=settled_at_s - joined_at_s,
-            explored_s=counters.explored_us / 1e6,
-            wall_s=wall_s,
-        )
+        return read_run(finished, directory, wall_s)
+
+
+def read_run(finished: Finished, directory: Path, wall_s: float) -> Run:
+    """Return what a run that has ended says about itself.
+
+    Raises:
+        MeasurementError: it failed.
+    """
+    if finished.code:
+        raise MeasurementError(str(finished))
+    answer = finished.answer
+    counters = read_result(directory).counters
+    events = log_events(directory)
+    joined_at_s = min((at_s for at_s, event in events if event["event"] == "joined"), default=0.0)
+    settled_at_s = max((at_s for at_s, event in events if event["event"] == "settling"), default=0.0)
+    return Run(
+        result=answer["result"],
+        nodes=answer["nodes"],
+        workers=answer["workers"],
+        seconds=answer["seconds"],
+        working_s=settled_at_s - joined_at_s,
+        explored_s=counters.explored_us / 1e6,
+        wall_s=wall_s,
+    )
 
 
 def wall_time(setting: Setting, command: Sequence[str]) -> float:

@@ -243,11 +243,20 @@ def test_leaves_before_its_batch_job_ends(monkeypatch):
     assert joining._limited(OutsideOptions(), now_ms).stop_after_s is None
 
 
+def test_no_wait():
+    """Protects scripts that try once (--wait 0): a coordinator that is there has the time to answer."""
+    assert joining._limited(OutsideOptions(wait_s=0), joining.clock.now_ms()).wait_s >= 5
+
+
 def test_one_voice(capfd):
-    """Protects terminals: what many processes say at the same time is one line, and it can be said again later."""
+    """Protects terminals: what every one of many processes says is one line, and so is each time that it happens again."""
     chorus = Chorus()
+
+    def speak() -> None:
+        for line in ("connected", "lost", "connected"):
+            chorus.say(line)
+
     for _ in range(3):
-        os.waitpid(processes.fork_child(lambda: chorus.say("connected")), 0)
-    chorus.say("lost")
-    chorus.say("connected")
-    assert capfd.readouterr().err.splitlines() == ["parry-mpi: connected", "parry-mpi: lost", "parry-mpi: connected"]
+        os.waitpid(processes.fork_child(speak), 0)
+    chorus.say("leaving")
+    assert capfd.readouterr().err.splitlines() == [f"parry-mpi: {line}" for line in ("connected", "lost", "connected", "leaving")]

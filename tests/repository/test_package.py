@@ -53,7 +53,7 @@ def test_configuration_parses():
     assert "parry-mpi = parry_mpi.cli.main:main" in configuration["options.entry_points"]["console_scripts"]
 
 
-@pytest.mark.parametrize("script", [".ci/run", "slurm/parry.sbatch"])
+@pytest.mark.parametrize("script", [".ci/run", "slurm/parry.sbatch", "slurm/workers.sbatch"])
 def test_scripts(script):
     """Protects clusters and continuous integration from shell mistakes."""
     shellcheck = Path(sys.prefix) / "bin" / "shellcheck"

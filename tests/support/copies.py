@@ -42,14 +42,15 @@ def copy_plain(value):
 class Part:
     """The canonical form of one part of a world: plain numbers, and ids of which only the order matters.
 
-    Ids are doubled; those of workers are odd.
+    Ids are doubled; those of workers are odd. Once it is complete, one number stands for the plain ones.
     """
 
-    __slots__ = ("ids", "plain")
+    __slots__ = ("ids", "number", "plain")
 
     def __init__(self) -> None:
         self.plain: list[int] = []
         self.ids: list[int] = []
+        self.number = -1
 
 
 class Canon:
@@ -82,17 +83,20 @@ class Canon:
             plain.append(disk.result)
             parts.append(disk.canon or self._kept(disk, self._state(disk.state, Part())))
         for part in parts:
-            plain.append(part.plain)
+            plain.append(part.number)
             ids += part.ids
-        marks = sorted(set(ids))
-        leases = [mark for mark in marks if not mark & 1]
-        ranks = {mark: rank for rank, mark in enumerate(leases)}
-        ranks.update({mark: rank for rank, mark in enumerate([mark for mark in marks if mark & 1])})
-        plain.append(tuple([ranks[mark] for mark in ids]))
+        ranks: dict[int, int] = {}
+        seen = [0, 0]
+        for mark in sorted(set(ids)):
+            kind = mark & 1
+            ranks[mark] = seen[kind]
+            seen[kind] += 1
+        plain += [ranks[mark] for mark in ids]
         return hash(tuple(plain))
 
     def _kept(self, owner, part: Part) -> Part:
-        part.plain = tuple(part.plain)
+        part.number = self.number(tuple(part.plain))
+        part.plain.clear()
         owner.canon = part
         return part
 

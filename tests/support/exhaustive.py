@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from support.copies import Canon
+from support.small_worlds import FAST, FULL, SOMETIMES
 from support.worlds import Rules, World
 
 
@@ -26,13 +26,13 @@ class Outcome:
         states: distinct moments.
         transitions: steps between them.
         complete: moments in which the run is over.
-        sometimes: how many moments had each of the properties that must be seen at least once.
+        sometimes: which of the properties were seen that must be seen at least once.
     """
 
     states: int = 0
     transitions: int = 0
     complete: int = 0
-    sometimes: Counter = field(default_factory=Counter)
+    sometimes: list[str] = field(default_factory=list)
 
 
 class Search:
@@ -40,7 +40,7 @@ class Search:
 
     Args:
         rules: of the world.
-        sometimes: properties by name; each is asked of every moment.
+        sometimes: properties by name; each is asked of every moment until it was seen.
         states_max: give up beyond so many moments.
         make_world: returns the first moment.
     """
@@ -53,7 +53,7 @@ class Search:
         make_world: Callable[[Rules], World] = World,
     ) -> None:
         self._rules = rules
-        self._sometimes = sometimes or {}
+        self._unseen = dict(sometimes or {})
         self._states_max = states_max
         self._make_world = make_world
         self._canon = Canon()
@@ -123,8 +123,9 @@ class Search:
         try:
             if world.coordinator is not before.coordinator:
                 world.check()
-            for name, holds in self._sometimes.items():
-                self.outcome.sometimes[name] += holds(world)
+            for name in [name for name, holds in self._unseen.items() if holds(world)]:
+                self.outcome.sometimes.append(name)
+                del self._unseen[name]
         except Exception as error:
             raise Counterexample(f"{type(error).__name__}: {error}\n{self.story(number)}") from error
 
@@ -147,6 +148,7 @@ class Search:
             raise Counterexample(f"from {len(stuck)} of {count} states the run cannot be completed\n{self.story(int(stuck[0]))}")
 
 
-def total(outcomes: Iterable[Outcome]) -> int:
-    """How many states several searches saw."""
-    return sum(outcome.states for outcome in outcomes)
+def searched(name: str) -> tuple[int, list[str]]:
+    """Search one of the small worlds; return how many states it has, and which of SOMETIMES were seen."""
+    outcome = Search((FAST | FULL)[name], SOMETIMES).run()
+    return outcome.states, outcome.sometimes

@@ -31,17 +31,17 @@ class Mutant:
     method: str
     changes: tuple[tuple[str, str], ...]
 
-    def broken(self) -> Callable[..., object]:
-        """Return the method as it is in this mutant."""
-        function = vars(self.owner)[self.method]
-        function = function.fget if isinstance(function, property) else function
+    def broken(self) -> object:
+        """Return the method, or the property, as it is in this mutant."""
+        intact = vars(self.owner)[self.method]
+        function = intact.fget if isinstance(intact, property) else intact
         source = textwrap.dedent(inspect.getsource(function))
         for old, new in self.changes:
             assert source.count(old) == 1, f"{self.name}: {self.method} has {source.count(old)} times {old!r}"
             source = source.replace(old, new)
         names: dict[str, Callable[..., object]] = {}
         exec(compile(source, f"<{self.name}>", "exec"), vars(sys.modules[self.owner.__module__]), names)  # noqa: S102 our own text
-        return names[self.method]
+        return property(names[self.method]) if isinstance(intact, property) else names[self.method]
 
 
 def mutant(name: str, owner: type, method: str, *changes: tuple[str, str]) -> Mutant:

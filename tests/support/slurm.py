@@ -21,6 +21,9 @@ from support.commands import ROOT, last_json, run, wait_until
 UP_DEADLINE_S = 120
 """Bringing it up may include the installation of its packages."""
 
+CPUS = {"SLURM_LAB_CPUS": "48"}
+"""What the node claims to have, whatever there is: batch jobs that mostly wait run side by side."""
+
 CANCEL_DEADLINE_S = 20
 """A requeued job is looked at again after 5 s, and ranks that ignore SIGTERM are killed after as many."""
 
@@ -116,7 +119,9 @@ def slurm_up(program: str) -> Iterator[Slurm]:
     """Bring a Slurm up, and down again with all its jobs."""
     folder = tempfile.mkdtemp(prefix="parry-slurm-")  # not pytest's own folder: Slurm's sockets want a short path
     try:
-        subprocess.run([program, "up", folder], check=True, stdout=subprocess.DEVNULL, timeout=UP_DEADLINE_S)
+        subprocess.run(
+            [program, "up", folder], check=True, stdout=subprocess.DEVNULL, timeout=UP_DEADLINE_S, env=os.environ | CPUS
+        )
         exports = subprocess.run([program, "env", folder], check=True, capture_output=True, text=True).stdout
         configuration = re.search(r"SLURM_CONF=['\"]?([^'\"\s;]+)", exports)
         assert configuration, exports

@@ -42,17 +42,15 @@ FAST = {
 """A few seconds in all: what the mutants have to face."""
 
 FULL = {
-    "nothing fails": Rules(CHERRY),
     "an explorer dies": Rules(TWO_ROOTS, crashes=1),
     "a frame is lost": Rules(TWO_ROOTS, losses=1),
-    "a frame is repeated": Rules(TWO_ROOTS, repeats=1),
     "a frame is repeated and overtaken": Rules(TWO_ROOTS, repeats=1, overtakings=1),
     "a worker is held for lost": Rules(CHERRY, suspicions=1),
     "an explorer dies, a worker is held for lost": Rules(ONE, crashes=1, suspicions=1),
     "a worker process is replaced": Rules(TWO_ROOTS, deaths=1),
     "the coordinator starts again": Rules(TWO_ROOTS, restarts=1),
     "a stop": Rules(TWO_ROOTS, stops=1),
-    "a stop, and an explorer dies": Rules(PATH, stops=1, crashes=1),
+    "a stop, and an explorer dies": Rules(ONE, stops=1, crashes=1),
     "a forgery": Rules(TWO_ROOTS, forgeries=1),
     "roots are pulled, an explorer dies": Rules(TWO_ROOTS, generated=True, crashes=1),
     "a poison node": Rules(CHERRY, poison=SECOND),

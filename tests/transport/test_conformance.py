@@ -1,4 +1,4 @@
-"""The conformance suite on the transport inside one process; tests/mpi has it on ranks."""
+"""The conformance suite on the transport inside one process and over the bridge; tests/mpi has it on ranks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 from support import conversations
+from support.bridges import Scene
 
 from parry_mpi.core.ids import Peer
 from parry_mpi.errors import LocalProtocolError
@@ -21,6 +22,21 @@ def test_conversation(name):
     for _ in itertools.zip_longest(conversation.coordinator(hub), conversation.worker(end)):
         pass
     assert hub.receive() == end.receive() == []
+
+
+OVER_THE_BRIDGE = [name for name in conversations.ALL if name != "huge"]
+"""Over a network frames are smaller: a huge one would hold up heartbeats for longer than they are waited for."""
+
+
+@pytest.mark.parametrize("name", OVER_THE_BRIDGE)
+def test_conversation_over_the_bridge(name, tmp_path):
+    """Protects: over the bridge the same frames arrive, in the same order, as between ranks."""
+    conversation = conversations.ALL[name]
+    with Scene(tmp_path) as here:
+        worker, _ = here.joined()
+        for _ in itertools.zip_longest(conversation.coordinator(here.bridge), conversation.worker(worker)):
+            pass
+        assert here.bridge.receive() == worker.receive() == []
 
 
 def test_strangers():

@@ -115,7 +115,7 @@ def test_our_key_in_ssh_keygen(keygen):
 @pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
 def test_other_types_of_ssh_keygen(keygen, kind):
     """Protects those who hand in the key they have: a type that does not work is said to be one."""
-    keygen("-q", "-t", kind, *(("-b", "2048") if kind == "rsa" else ()), "-N", "", "-f", kind)
+    keygen("-q", "-t", kind, *(("-b", "1024") if kind == "rsa" else ()), "-N", "", "-f", kind)
     with pytest.raises(UsageError, match=r"^file: this is not an Ed25519 key"):
         keys.read_private_key((keygen.folder / kind).read_bytes(), "file")
     assert "only ssh-ed25519 works here" in wrong((keygen.folder / f"{kind}.pub").read_text())
@@ -190,6 +190,7 @@ BLOB = base64.b64decode(LINE.split()[1])
     [
         ("one line", ""),
         ("one line", "\n"),
+        ("one line", "\xa0\ufeff"),
         ("one line", f"{LINE}\n{LINE}"),
         ("this is a private key", KEY.to_openssh().decode()),
         ("a key of type ssh-rsa, and only ssh-ed25519 works", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAB me"),
@@ -214,7 +215,7 @@ def test_what_is_not_a_public_key(said, line):
     assert said in wrong(line)
 
 
-@given(st.text())
+@given(st.text() | st.text('\xa0\u2028\ufeff\r\n\t #"=,\\A') | st.text().map(lambda text: f"{text} {LINE}"))
 def test_any_text_is_refused_in_one_way(text):
     """Protects against tracebacks: whatever text is pasted, it is a key or refused, alone and in a list."""
     for read in (keys.read_public_key, keys.read_authorized_keys):
@@ -238,7 +239,7 @@ def test_authorized_keys():
     assert ["alice@lab", "my laptop"] == [entry.key.comment for entry in authorized(text).values()]
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# nobody\n", "\ufeff", " \r\n\t"])
+@pytest.mark.parametrize("text", ["", "\n", "# nobody\n", "\ufeff", " \r\n\t", "\xa0\n\u2028"])
 def test_nobody_may_join(text):
     """Protects an empty list: it lets nobody in, and is no mistake."""
     assert {} == authorized(text)
@@ -345,3 +346,40 @@ def test_public_key_is_plain():
     """Protects callers: the comment is optional, and printable when it comes from a private key's maker."""
     assert PublicKey(bytes(32)) == PublicKey(bytes(32), "x")
     assert "a?b" == keys.new_private_key(SEED, "a\nb").public.comment
+
+
+P = 2**255 - 19
+D = -121665 * pow(121666, P - 2, P) % P
+"""The curve -x^2 + y^2 = 1 + D x^2 y^2 over the integers modulo P (RFC 8032, section 5.1)."""
+
+
+def doubled(point: tuple[int, int]) -> tuple[int, int]:
+    """A point of the curve, twice."""
+    x, y = point
+    product = D * x * x * y * y
+    return (
+        2 * x * y * pow(1 + product, P - 2, P) % P,
+        (y * y + x * x) * pow(1 - product, P - 2, P) % P,
+    )
+
+
+def point_of(y: int) -> tuple[int, int]:
+    """A point with this y."""
+    square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if x * x % P != square:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    assert x * x % P == square, "there is none"
+    return x, y
+
+
+def test_weak_keys():
+    """Protects a run from a line that lets anybody in: exactly the points whose order divides 8 are refused as keys."""
+    for raw in keys._WEAK:
+        assert (0, 1) == doubled(doubled(doubled(point_of(int.from_bytes(raw, "little") % P))))
+        for sign in (0, 0x80):
+            line = keys.PublicKey(raw[:-1] + bytes([raw[-1] | sign]), "anybody").line
+            with pytest.raises(UsageError, match="small order"):
+                keys.read_public_key(line, "here")
+    assert 5 == len({int.from_bytes(raw, "little") % P for raw in keys._WEAK}), "1, -1, 0, and two of order 8"
+    assert not keys.is_weak(keys.new_private_key(bytes(32)).public.raw)

@@ -319,6 +319,15 @@ def test_repeated_frame(to_server):
 
 
 @BOTH_WAYS
+def test_renumbered_frame(to_server):
+    """Protects against a recorded frame that is given the number that is due: the number is signed."""
+    sender, receiver = ends(to_server)
+    frame, following = sender.seal(b"once"), sender.seal(b"")
+    assert [b"once"] == receiver.receive(frame)
+    dies(receiver, frame[:4] + following[4:12] + frame[12:], AuthenticationError, "^the signature of frame . is wrong")
+
+
+@BOTH_WAYS
 def test_reordered_and_removed_frames(to_server):
     """Protects the order: a frame that comes too early, because another was held back or taken out, ends the session."""
     sender, receiver = ends(to_server)
@@ -467,7 +476,12 @@ def test_authorize_that_fails():
     client, server = client_session(), server_session(fails)
     server.receive(client.take_outgoing())
     client.receive(server.take_outgoing())
-    dies(server, client.take_outgoing(), OSError, "the list cannot be read")
+    with pytest.raises(OSError, match="the list cannot be read"):
+        server.receive(client.take_outgoing())
+    assert server.dead
+    assert not server.established
+    with pytest.raises(LocalProtocolError, match="died of OSError"):
+        server.receive(b"")
     assert b"" == server.take_outgoing()
 
 
