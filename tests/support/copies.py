@@ -105,7 +105,7 @@ class Canon:
         plain, ids = part.plain, part.ids
         plain.append(tuple([number(job) for _, job in state.pending.items()]))
         plain.append(tuple([number(entry.job) for entry in state.quarantined.values()]))
-        plain += (state.counters.roots_pulled, state.counters.roots_exhausted)
+        plain += (state.counters.roots_pulled, state.counters.roots_exhausted, state.counters.decided)
         for lease_id, lease in state.leases.items():
             plain += (lease.seq, number(lease.jobs))
             ids += (lease_id << 1, lease.worker << 1 | 1)
@@ -116,7 +116,7 @@ class Canon:
         part = self._state(coordinator.state, Part())
         volatile, now_ms = coordinator.volatile, world.clock_ms
         plain, ids = part.plain, part.ids
-        plain += (volatile.phase.value, volatile.pulling, volatile.failure is not None, len(volatile.workers))
+        plain += (volatile.phase.value, volatile.pulling, volatile.failure is not None, len(volatile.workers), volatile.incumbent)
         plain.append(-1 if volatile.grace_ends_at_ms is None else max(0, volatile.grace_ends_at_ms - now_ms))
         plain.append(-1 if world.wake_at_ms is None else max(0, world.wake_at_ms - now_ms))
         plain.append(max(0, volatile.said_stop_at_ms + coordinator_module.SAY_AGAIN_MS - now_ms))
@@ -157,7 +157,7 @@ class Canon:
         self._messages_of(virtual.told, part)
         if explorer.begin is not None:
             part.ids.append(explorer.begin.lease << 1)
-            part.plain += (self.number(explorer.stack), explorer.value, explorer.stretch, str(explorer.want))
+            part.plain += (self.number(explorer.stack), explorer.value, explorer.stretch, str(explorer.want), explorer.won)
         return part
 
     def _frame(self, messages) -> Part:

@@ -90,6 +90,13 @@ MUTANTS = (
     mutant(
         "nobody is told again that it is over", Coordinator, "_get_job", ("self._send(worker.peer, self._farewell())", "pass")
     ),
+    mutant("a witness does not end the search", Coordinator, "_improved", ("self._record(Decided())", "pass")),
+    mutant(
+        "a witness makes others' jobs vanish",
+        Coordinator,
+        "_improved",
+        ("self._void(lease_id, lease.jobs, (), killing=False)", "self._void(lease_id, (), (), killing=False)"),
+    ),
     mutant("a stranger is not answered", Coordinator, "_to_stranger", ("self._send(peer, Rejoin())", "pass")),
     mutant("Hello twice, two workers", Coordinator, "_hello", ("worker.hello.token == hello.token", "False")),
     mutant("one that raised takes its neighbours along", Coordinator, "_failed", ("tuple(others), (entry,)", "(), (entry,)")),

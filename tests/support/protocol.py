@@ -58,6 +58,7 @@ class ToyExploring:
         budget: how many nodes are explored in a turn.
         poison: nodes whose exploration kills.
         raising: nodes whose exploration raises.
+        winning: nodes that end the search; what is found there is told at once.
         node_us: how long a node is said to take.
     """
 
@@ -67,12 +68,14 @@ class ToyExploring:
         budget: int = 1,
         poison: frozenset[int] = frozenset(),
         raising: frozenset[int] = frozenset(),
+        winning: frozenset[int] = frozenset(),
         node_us: int = 0,
     ) -> None:
         self.tree = tree
         self.budget = budget
         self.poison = poison
         self.raising = raising
+        self.winning = winning
         self.node_us = node_us
         self.stop()
 
@@ -84,6 +87,7 @@ class ToyExploring:
         self.nodes = 0
         self.stretch: int | None = None
         self.want: Want | None = None
+        self.won = False
 
     def copy(self) -> ToyExploring:
         """Return an independent copy; all that it holds is immutable."""
@@ -121,13 +125,13 @@ class ToyExploring:
         try:
             for _ in range(min(self.budget, self.stretch or self.budget)):
                 self._explore_one()
-                if not self.stack or self.stretch == 0:
+                if not self.stack or self.stretch == 0 or self.won:
                     break
         except ArithmeticError as error:
             lease, before = self.begin.lease, self._hand_over(())
             self.stop()
             return Raised(lease, str(error), "", str(error), exact=True, before=before)
-        if not self.stack:
+        if not self.stack or self.won:
             return self._hand_over(())
         if self.stretch == 0:
             return self._split_and_hand_over() if self.want is Want.SPLIT else self._hand_over(())
@@ -149,6 +153,7 @@ class ToyExploring:
         )
         self.value += self.tree.alone[node]
         self.nodes += 1
+        self.won = node in self.winning
         if self.stretch is not None:
             self.stretch -= 1
 
@@ -164,6 +169,9 @@ class ToyExploring:
         value = _encode(self.value) if self.nodes else b""
         told = HandedOver(self.begin.lease, self.nodes, value, self.nodes * self.node_us, self.nodes, self.stack, shared)
         self.value = self.nodes = 0
+        self.won = False
+        if self.stretch is not None:
+            self.stretch = 0
         if not self.stack or self.want is Want.SURRENDER:
             self.stop()
         self.want = None

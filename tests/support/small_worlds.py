@@ -38,6 +38,8 @@ FAST = {
     "two workers, one is held for lost": Rules(ONE, suspicions=1),
     "two workers, patience ends": Rules(ONE, patience_ms=2_000),
     "two workers, a forgery": Rules(PATH, forgeries=1),
+    "one worker, a witness": Rules(CHERRY, workers=1, winning=FIRST, losses=1, crashes=1),
+    "two workers, a witness": Rules(TWO_ROOTS, winning=FIRST),
 }
 """A few seconds in all: what the mutants have to face."""
 
@@ -60,6 +62,8 @@ FULL = {
     "one worker, everything": Rules(PATH, workers=1, losses=1, repeats=1, overtakings=1, crashes=1, suspicions=1),
     "one worker, everything and a restart": Rules(ONE, workers=1, losses=1, repeats=1, overtakings=1, deaths=1, restarts=1),
     "patience ends": Rules(PATH, patience_ms=2_000),
+    "one worker, a witness, restart and repetition": Rules(CHERRY, workers=1, winning=FIRST, restarts=1, repeats=1),
+    "a witness, and a worker is held for lost": Rules(TWO_ROOTS, winning=FIRST, suspicions=1),
     "explorers are heard late": Rules(PATH, piped=True),
     "explorers are heard late, a worker is held for lost": Rules(ONE, piped=True, suspicions=1),
     "one worker, its explorer is heard late, everything": Rules(
@@ -106,6 +110,9 @@ SOMETIMES: dict[str, Callable[[World], bool]] = {
     "a worker has to join again": lambda world: any(isinstance(message, Rejoin) for message in frames(world, "down")),
     "a restart with leases out": lambda world: (
         world.coordinator.state.counters.restarts > 0 and any(virtual.half.lease is not None for virtual in world.workers)
+    ),
+    "a witness is found while others explore": lambda world: (
+        world.coordinator.state.counters.decided and any(virtual.half.lease is not None for virtual in world.workers)
     ),
     "something is shared": lambda world: world.coordinator.state.counters.shared > 0,
     "something is quarantined": lambda world: bool(world.coordinator.state.quarantined),

@@ -14,7 +14,7 @@ import msgspec
 
 from parry_mpi.core import worker as worker_module
 from parry_mpi.core.coordinator import Coordinator
-from parry_mpi.core.events import Committed, Effects, Event, PeerGone, Phase, Received, RootsRead, StopAsked, Tick
+from parry_mpi.core.events import Committed, Effects, Event, Improved, PeerGone, Phase, Received, RootsRead, StopAsked, Tick
 from parry_mpi.core.ids import LeaseId, Peer
 from parry_mpi.core.messages import Crashed, Failed, Finished, Report
 from parry_mpi.core.policy import BundlePolicy, Settings
@@ -88,7 +88,7 @@ class Rules:
         tree: what is explored.
         workers: how many.
         bundle: jobs in a bundle.
-        poison, raising: nodes that kill the explorer, or raise.
+        poison, raising, winning: nodes that kill the explorer, raise, or end the search.
         max_kills: as in Settings.
         quarantine_errors: as in Settings.
         patience_ms: as in Settings; 0 for no end.
@@ -110,6 +110,7 @@ class Rules:
     bundle: int = 1
     poison: frozenset[int] = frozenset()
     raising: frozenset[int] = frozenset()
+    winning: frozenset[int] = frozenset()
     max_kills: int = 2
     quarantine_errors: bool = True
     patience_ms: int = 0
@@ -319,7 +320,7 @@ class World:
         world.must_commit = False
         world.pull = 0
         world._commit()
-        world._step(Tick())
+        world._step(Improved(0, enough=True) if world._won else Tick())
         yield "the coordinator starts again", True, world
 
     def _stops(self, kind: int) -> Iterator[tuple[str, bool, World]]:
@@ -386,6 +387,8 @@ class World:
 
     def _take(self, effects: Effects) -> None:
         self.ledger.take(effects, self.coordinator.state)
+        if effects.folds and self._won:
+            self._step(Improved(0, enough=True))
         frames: dict[int, list] = {}
         for peer, message in effects.sends:
             if isinstance(message, Finished):
@@ -416,10 +419,17 @@ class World:
         """Check all that must always hold."""
         check_ledger(self.ledger, self.coordinator)
         rules = self.rules
+        if rules.winning:
+            assert self._won == self.coordinator.state.counters.decided, "it is decided when a witness counts, and only then"
         if not any(getattr(rules, fault) for fault in FAULTS) and not rules.patience_ms:
             bad = rules.tree.of_nodes(rules.poison | rules.raising)
             for entry in self.coordinator.state.quarantined.values():
                 assert rules.tree.of_job(entry.job) & bad, "an innocent node is quarantined"
+
+    @property
+    def _won(self) -> bool:
+        """Whether a node that ends the search is counted."""
+        return bool(self.ledger.result & self.rules.tree.of_nodes(self.rules.winning))
 
     @property
     def _deserted(self) -> bool:
@@ -437,7 +447,7 @@ class World:
 
 def new_worker(rules: Rules, token: str, now_ms: int) -> VirtualWorker:
     """A worker process that has just begun."""
-    return VirtualWorker(Worker(hello(token), now_ms), ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising))
+    return VirtualWorker(Worker(hello(token), now_ms), ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising, winning=rules.winning))
 
 
 def forged(lease_id: LeaseId, seq: int) -> list:

@@ -22,7 +22,7 @@ CHANGING = (dict, list, set, deque, JobSet, State, ShareRequests, Request, Worke
 
 KNOWN = {
     Volatile: "requests phase workers by_peer hungry watches policy pulling failure stop_reason grace_ends_at_ms said_stop_at_ms "
-    "expiry_at_ms press_at_ms workers_seen",
+    "expiry_at_ms press_at_ms workers_seen incumbent",
     Worker: "worker peer hello joined_at_ms heard_at_ms lease hungry nodes explored_us solved killed",
     Watch: "granted_at_ms bundle progressed",
     LeaseWork: "seq unanswered waiting ending asked hungry_others careful stretch",
