@@ -23,6 +23,7 @@ This module must not know about jobs, leases or messages.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Optional, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -62,11 +63,13 @@ SCORE_MAX = 2**63 - 1
 """Objectives are sent as 64-bit numbers."""
 
 
-class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown_fields=True):
+class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown_fields=True, dict=True):
     """A search space. Subclass a search type, such as Enumeration, instead of this class.
 
     The annotated fields of a subclass are the problem's parameters, given on the command line as NAME=VALUE. Their types may be
     anything msgspec can validate: int, float, str, bool, Literal, optional values, lists, ...
+
+    What is made from the parameters once, such as a table or the contents of a file, is best a functools.cached_property.
 
     Attributes:
         node_dtype: the numpy dtype of a node, when nodes are records; children() and value() are then given a tuple of its
@@ -150,6 +153,12 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
     def prunes(self, node: Node, incumbent: Number) -> bool:
         """Whether nothing at this node or below it can have a better score than this one."""
         return False
+
+    def improvement(self, node: Node, incumbent: Number | None) -> Value | None:
+        """Return what this node alone is worth if its score is better than this one, else None."""
+        value = self.value(node)
+        score = self.score(value)
+        return None if score is None or (incumbent is not None and score >= incumbent) else value
 
     @classmethod
     def node_type(cls) -> Any:
@@ -278,8 +287,7 @@ class Optimisation(Problem[Node, Any], Generic[Node, Value]):
         return True
 
     def value(self, node: Node) -> Best[Value] | None:
-        objective = self.objective(node)
-        return None if objective is None else Best(plain_number(objective), self.solution(node))
+        return self.improvement(node, None)
 
     def zero(self) -> Best[Value] | None:
         return None
@@ -309,6 +317,13 @@ class Optimisation(Problem[Node, Any], Generic[Node, Value]):
         signed = self._signed(bound)
         return signed >= incumbent or signed > incumbent - self.gap
 
+    def improvement(self, node: Node, incumbent: Number | None) -> Best[Value] | None:
+        # solution() is only asked for what is better: where every node is a solution, few are
+        objective = self.objective(node)
+        if objective is None or (incumbent is not None and self._signed(objective) >= incumbent):
+            return None
+        return Best(plain_number(objective), self.solution(node))
+
     def objective_of(self, score: Number | None) -> Number | None:
         """Return the objective that has this score."""
         return None if score is None else self._signed(score)
@@ -331,7 +346,7 @@ def plain_number(number: Any) -> Number:
     plain = number.item() if isinstance(number, np.generic) else number
     if isinstance(plain, int) and abs(plain) <= SCORE_MAX:
         return int(plain)
-    if isinstance(plain, float) and plain == plain:
+    if isinstance(plain, float) and not math.isnan(plain):
         return plain
     raise ValueError(f"an objective or a bound has to be a number of at most 64 bits, not {plain!r:.100}")
 

@@ -188,13 +188,12 @@ class GuidedSearch(TreeSearch):
                     explored += 1
                     self._replace_last([])
                     continue
-                value = problem.value(node)
+                better = problem.improvement(node, incumbent)
                 children = list(problem.children(node))
-                score = problem.score(value)
                 explored += 1
                 self._replace_last(children)
-                if score is not None and (incumbent is None or score < incumbent):
-                    return value, explored
+                if better is not None:
+                    return better, explored
         except (Exception, SystemExit) as error:
             raise ExplorationError(error, None, explored, node, intact=True) from error
         return None, explored
