@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from parry_mpi.kernels import Engine, Stack, compiled, compiled_wanted
-from parry_mpi.problem import Best, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
+from parry_mpi.problem import Best, Collection, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
 
 __all__ = [
     "Best",
+    "Collection",
     "Decision",
     "Engine",
     "Enumeration",

@@ -1,4 +1,4 @@
-"""Turn nodes, values and parameters into bytes and back: typed data, never pickle.
+"""Turn nodes, values, solutions and parameters into bytes and back: typed data, never pickle.
 
 Anything msgspec knows can be sent, and besides it numpy arrays and scalars, and integers of any size.
 This module must not know what the bytes are for.
@@ -6,6 +6,7 @@ This module must not know what the bytes are for.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +19,10 @@ T = TypeVar("T")
 
 BIG_INTEGERS = b"\xc1"
 """First byte of a value that holds integers beyond 64 bits, extensions of msgpack: the one byte that msgpack never uses."""
+
+COLLECTED_BYTES_MAX = 8 * 2**20
+"""How much is collected before it has to be handed over. A worker hands over twice a second, so that it may find some 16 MiB a second;
+the coordinator, which writes what all of them find to one disk, cannot take much more from one of them."""
 
 BIG_INTEGER = 1
 """The code of that extension: a signed integer, least significant byte first."""
@@ -81,13 +86,15 @@ class NodeCodec(Generic[T]):
     Args:
         kind: the type of a node; ignored if there is a dtype.
         dtype: the numpy dtype of a node, or None.
+        what: what these are, for error messages.
     """
 
-    def __init__(self, kind: Any, dtype: np.dtype[Any] | None) -> None:
+    def __init__(self, kind: Any, dtype: np.dtype[Any] | None, what: str = "node") -> None:
         self.dtype = dtype
-        self._data: DataCodec[T] = DataCodec(Any if dtype is not None else kind, "a node")
+        self._what = what
+        self._data: DataCodec[T] = DataCodec(Any if dtype is not None else kind, f"a {what}")
         if dtype is not None and dtype.hasobject:
-            raise UsageError(f"node_dtype {dtype} holds Python objects; records must be plain numbers")
+            raise UsageError(f"{what}_dtype {dtype} holds Python objects; records must be plain numbers")
 
     def encode(self, node: T) -> bytes:
         """Return the bytes of one node."""
@@ -116,10 +123,125 @@ class NodeCodec(Generic[T]):
         try:
             record = np.array([node], dtype=self.dtype)
         except (TypeError, ValueError, OverflowError) as error:
-            raise UsageError(f"a node {node!r} does not fit node_dtype {self.dtype}: {_one_line(error)}") from None
+            raise UsageError(
+                f"a {self._what} {node!r} does not fit {self._what}_dtype {self.dtype}: {_one_line(error)}"
+            ) from None
         if record.shape != (1,) or (_is_flat(node) and record[0].item() != node):
-            raise UsageError(f"a node {node!r} does not fit node_dtype {self.dtype} exactly: it would become {record.tolist()}")
+            raise UsageError(
+                f"a {self._what} {node!r} does not fit {self._what}_dtype {self.dtype} exactly: it would become {record.tolist()}"
+            )
         return record
+
+
+class SolutionsCodec:
+    """Encode solutions: many of them as one msgpack array, or as one array of numpy records.
+
+    What is encoded tells its own types, so that it can be read where the problem's source is not.
+
+    Args:
+        kind: the type of a list of solutions; ignored if there is a dtype.
+        dtype: the numpy dtype of a solution, or None.
+    """
+
+    def __init__(self, kind: Any, dtype: np.dtype[Any] | None) -> None:
+        self._data: DataCodec[Any] = DataCodec(Any if dtype is not None else kind, "a list of solutions")
+        self._records: NodeCodec[Any] | None = None if dtype is None else NodeCodec(Any, dtype, "solution")
+
+    def gather(self) -> Gathered:
+        """Return room for solutions."""
+        return Gathered(self._data, self._records)
+
+    def count(self, data: bytes) -> int:
+        """Return how many solutions there are in what Gathered.encoded() returned, without decoding them.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        try:
+            if self._records is None:
+                return _list_head(data, 1 if data[:1] == BIG_INTEGERS else 0)[0]
+            _, (count,), _ = msgspec.msgpack.decode(data, type=tuple[Any, tuple[int], memoryview])
+        except (msgspec.MsgspecError, IndexError, ValueError, struct.error):
+            raise UsageError("what was collected does not come back as a list of solutions") from None
+        return int(count)
+
+
+class Gathered:
+    """Solutions on their way to the coordinator, encoded as they are found.
+
+    Attributes:
+        count: how many there are.
+    """
+
+    def __init__(self, data: DataCodec[Any], records: NodeCodec[Any] | None) -> None:
+        self.count = 0
+        self._data = data
+        self._records = records
+        self._body = bytearray()
+        self._big_integers = False
+
+    @property
+    def full(self) -> bool:
+        """Whether they should be handed over before there are more."""
+        return len(self._body) >= COLLECTED_BYTES_MAX
+
+    def add(self, solutions: Any) -> None:
+        """Take over solutions: a list, or an array of records.
+
+        Raises:
+            UsageError: they are neither, or not data, or not of the type that they are declared to have.
+        """
+        if self._records is not None:
+            self._add_records(solutions, self._records)
+        elif not isinstance(solutions, list | tuple):
+            raise UsageError(f"solutions are handed over as a list, not as {type(solutions).__name__}")
+        elif solutions:
+            encoded = self._data.encode(solutions)
+            self._data.decode(encoded)  # here, where it was found, it can still be said who is to blame
+            big = encoded[:1] == BIG_INTEGERS
+            self._big_integers = self._big_integers or big
+            count, start = _list_head(encoded, int(big))
+            self._body += memoryview(encoded)[start:]
+            self.count += count
+
+    def encoded(self) -> bytes:
+        """Return all of them as bytes."""
+        if self._records is not None:
+            assert self._records.dtype is not None
+            descr = np.lib.format.dtype_to_descr(self._records.dtype)
+            return msgspec.msgpack.encode((descr, (self.count,), self._body))
+        if self.count < 16:
+            head = bytes([0x90 | self.count])
+        else:
+            head = struct.pack(">BH", 0xDC, self.count) if self.count < 1 << 16 else struct.pack(">BI", 0xDD, self.count)
+        return b"".join((BIG_INTEGERS if self._big_integers else b"", head, self._body))
+
+    def _add_records(self, solutions: Any, records: NodeCodec[Any]) -> None:
+        if isinstance(solutions, np.ndarray):
+            if solutions.dtype != records.dtype or solutions.ndim != 1:
+                raise UsageError(f"solutions are an array of {solutions.dtype}, not of solution_dtype {records.dtype}")
+            self._body += solutions.tobytes()
+        elif isinstance(solutions, list | tuple):
+            self._body += b"".join(records.record(solution).tobytes() for solution in solutions)
+        else:
+            raise UsageError(f"solutions are handed over as a list or an array, not as {type(solutions).__name__}")
+        self.count += len(solutions)
+
+
+def _list_head(data: bytes, start: int) -> tuple[int, int]:
+    """Return how many items an encoded list has and where they begin, https://github.com/msgpack/msgpack/blob/master/spec.md.
+
+    Raises:
+        ValueError, IndexError, struct.error: it is no list.
+    """
+    first = data[start]
+    if first >> 4 == 0x9:
+        return first & 0xF, start + 1
+    if first == 0xDC:
+        return struct.unpack_from(">H", data, start + 1)[0], start + 3
+    if first == 0xDD:
+        return struct.unpack_from(">I", data, start + 1)[0], start + 5
+    raise ValueError("no list")
 
 
 def plain(value: Any) -> Any:

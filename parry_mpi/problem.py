@@ -15,8 +15,9 @@ A problem is a class whose fields are its parameters and whose methods describe 
 There are three ways to describe how a node is explored, from easy to fast: ``children`` and ``value`` (the library walks
 the tree); ``explore`` (a kernel walks a bounded number of nodes at a time); ``value`` alone (every root is one call).
 
-There are three types of search: Enumeration combines the values of all nodes; Decision asks whether there is a node of a kind,
-and stops at the first; Optimisation looks for the best, and leaves out what cannot be better.
+There are four types of search: Enumeration combines the values of all nodes; Collection keeps what is found at them, one by one;
+Decision asks whether there is a node of a kind, and stops at the first; Optimisation looks for the best, and leaves out what
+cannot be better.
 
 This module must not know about jobs, leases or messages.
 """
@@ -32,6 +33,7 @@ import numpy as np
 
 Node = TypeVar("Node")
 Value = TypeVar("Value")
+Solution = TypeVar("Solution")
 
 
 class Slice(NamedTuple):
@@ -199,6 +201,36 @@ class Enumeration(Problem[Node, Value]):
         return cast(Value, left + right)  # type: ignore[operator]
 
 
+class Collection(Problem[Node, Any], Generic[Node, Solution]):
+    """Keep every solution that is found, each exactly once, in the run directory: `parry-mpi solutions` gives them out.
+
+    The result of the run is how many there are. A kernel's Slice has as its value a list of the solutions it found, one that
+    it does not use again, or with ``solution_dtype`` an array of them, which it may use again.
+
+    Attributes:
+        solution_dtype: the numpy dtype of a solution, when solutions are records; solutions() then gives tuples of its fields.
+    """
+
+    solution_dtype: ClassVar[np.dtype[Any] | None] = None
+
+    def solutions(self, node: Node) -> Iterable[Solution]:
+        """Return the solutions at this node alone, none for most."""
+        raise NotImplementedError(f"{type(self).__name__} must define solutions(node), or explore(frontier, budget)")
+
+    def value(self, node: Node) -> list[Solution]:
+        return list(self.solutions(node))
+
+    def zero(self) -> int:
+        return 0
+
+    def combine(self, left: int, right: int) -> int:
+        return left + right
+
+    @classmethod
+    def value_type(cls) -> Any:
+        return list[_type_arguments(cls)[1]]  # type: ignore[misc]
+
+
 class Decision(Problem[Node, Any], Generic[Node, Value]):
     """Ask whether there is a node that proves something. The first witness ends the search everywhere.
 
@@ -351,7 +383,7 @@ def plain_number(number: Any) -> Number:
     raise ValueError(f"an objective or a bound has to be a number of at most 64 bits, not {plain!r:.100}")
 
 
-SEARCH_TYPES: tuple[type[Problem[Any, Any]], ...] = (Enumeration, Decision, Optimisation)
+SEARCH_TYPES: tuple[type[Problem[Any, Any]], ...] = (Enumeration, Collection, Decision, Optimisation)
 """What a problem is a subclass of."""
 
 

@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from parry_mpi.data import Gathered
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, cut, shares
-from parry_mpi.problem import Enumeration, Explore, Number, Optimisation, overrides
+from parry_mpi.problem import Collection, Enumeration, Explore, Number, Optimisation, overrides
 from parry_mpi.task import Task, call, plain_nodes, problem_error
 
 ORACLE_SLICE = 1 << 16
@@ -41,7 +42,7 @@ class Found:
     """What was found since the last time.
 
     Args:
-        value: of the explored nodes together; None if nothing was explored.
+        value: of the explored nodes together, Gathered if the problem collects; None if nothing was explored.
         nodes: how many nodes were explored.
         solved: how many jobs were finished; a run of roots counts each root.
     """
@@ -317,9 +318,11 @@ class Exploration:
         self._current_size = 0
         problem = task.problem
         plain = isinstance(problem, Enumeration) and not overrides(type(problem), "combine")
-        self._combine = operator.add if plain else problem.combine
+        # A list that a slice makes is its own to extend; adding would copy it at every node.
+        self._combine = operator.add if plain else operator.iadd if task.solutions else problem.combine
         self._found = Found(None, 0, 0)
-        self._guided = not isinstance(problem, Enumeration)
+        self._gathered = task.solutions.gather() if task.solutions else None
+        self._guided = not isinstance(problem, Enumeration | Collection)
         self.incumbent = incumbent
         self.improved = False
 
@@ -328,13 +331,19 @@ class Exploration:
         """Whether nothing remains."""
         return self._current is None and not self._waiting
 
+    @property
+    def full(self) -> bool:
+        """Whether so much was collected that it has to be handed over before anything more is explored."""
+        return self._gathered is not None and self._gathered.full
+
     def slice(self, budget: int) -> int:
         """Explore at most ``budget`` nodes and return how many there were; 0 only when done.
 
-        It returns early with something that is better than all that was known.
+        It returns early with something that is better than all that was known, or when it is full.
 
         Raises:
             ExplorationError: the user's code raised.
+            UsageError: what was found cannot be sent.
             ProblemError: combine() raised; neither what was found nor what remains can be relied on.
         """
         explored = 0
@@ -349,7 +358,7 @@ class Exploration:
             explored += nodes
             if search.done:
                 self._end()
-            if self._guided and self._is_better(value):
+            if self.full or (self._guided and self._is_better(value)):
                 break
         return explored
 
@@ -392,6 +401,8 @@ class Exploration:
         """Return what was found since the last call."""
         found, self._found = self._found, Found(None, 0, 0)
         self.improved = False
+        if self._gathered is not None and self._task.solutions is not None:
+            self._gathered = self._task.solutions.gather()
         return found
 
     def _begin(self) -> Search:
@@ -418,7 +429,11 @@ class Exploration:
         if not nodes:
             return
         found = self._found
-        total = call(self._combine, found.value, value) if found.nodes else value
+        if self._gathered is not None:
+            self._gathered.add(value)
+            total: Any = self._gathered
+        else:
+            total = call(self._combine, found.value, value) if found.nodes else value
         self._found = Found(total, found.nodes + nodes, found.solved)
 
 
@@ -443,7 +458,8 @@ def explore_all(task: Task) -> tuple[Any, int]:
         raise error.to_problem_error() from error
     found = exploration.take_found()
     zero = call(task.problem.zero)
-    return (call(task.problem.add_result, zero, found.value, "") if found.nodes else zero), found.nodes
+    value = found.value.count if isinstance(found.value, Gathered) else found.value
+    return (call(task.problem.add_result, zero, value, "") if found.nodes else zero), found.nodes
 
 
 class SliceTuner:

@@ -14,10 +14,10 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 import numpy as np
 
-from parry_mpi.data import DataCodec, NodeCodec
+from parry_mpi.data import DataCodec, Gathered, NodeCodec, SolutionsCodec
 from parry_mpi.errors import ParryError, ProblemError, UsageError
 from parry_mpi.job import Job
-from parry_mpi.problem import Problem
+from parry_mpi.problem import Collection, Problem
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,12 +38,17 @@ class Task:
     Attributes:
         problem: the user's problem.
         nodes: encodes nodes.
-        values: encodes values.
+        values: encodes values; of a problem that collects, how many solutions there are.
+        solutions: encodes solutions; None if the problem does not collect.
     """
 
     def __init__(self, problem: Problem[Any, Any]) -> None:
         self.problem = problem
-        self.values: DataCodec[Any] = DataCodec(problem.value_type(), "a value")
+        self.solutions: SolutionsCodec | None = None
+        value_type = problem.value_type()
+        if isinstance(problem, Collection):
+            self.solutions, value_type = SolutionsCodec(value_type, problem.solution_dtype), int
+        self.values: DataCodec[Any] = DataCodec(value_type, "a value")
         self.nodes: NodeCodec[Any] = NodeCodec(problem.node_type(), problem.node_dtype)
         self._roots: Iterable[Any] = call(problem.roots)
         self.indexed = isinstance(self._roots, Sequence | np.ndarray)
@@ -54,6 +59,10 @@ class Task:
     def roots_count(self) -> int | None:
         """How many roots there are; None if that shows only as they are pulled."""
         return len(self._roots) if self.indexed else None  # type: ignore[arg-type]
+
+    def encode_found(self, value: Any) -> bytes:
+        """Return the bytes of what an exploration found, as a report carries it."""
+        return value.encoded() if isinstance(value, Gathered) else self.values.encode(value)
 
     def root_run(self, first: int, count: int) -> Sequence[Any]:
         """Return the roots ``first`` to ``first + count``, in the same form as NodeCodec.decode gives nodes."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from parry_mpi.core.state import Changes
 from parry_mpi.errors import ParryError
+from parry_mpi.store.rows import Collected
 from parry_mpi.store.run_directory import RunDirectory
 
 REFRESH_S = 1.0
@@ -25,6 +26,7 @@ class Commit:
     Args:
         changes: the net change.
         result: the encoded result that belongs to it.
+        collected: the solutions that belong to it.
         finished: nothing is left to do.
         phase: what the run is doing.
     """
@@ -33,6 +35,7 @@ class Commit:
     result: bytes
     finished: bool
     phase: str
+    collected: Mapping[int, Collected] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,9 @@ class Committer:
 
     def _commit(self, commit: Commit) -> None:
         try:
-            self._directory.commit(commit.changes, commit.result, finished=commit.finished, phase=commit.phase)
+            self._directory.commit(
+                commit.changes, commit.result, finished=commit.finished, phase=commit.phase, collected=commit.collected
+            )
         except ParryError as error:
             self._done.put(Done(commit, error))
         except Exception as error:  # noqa: BLE001 a bug of ours must end the run, not this thread alone

@@ -31,6 +31,7 @@ from parry_mpi.core.messages import Alive, FromCoordinator, FromWorker, Goodbye,
 from parry_mpi.core.view import View, view
 from parry_mpi.errors import CommitFailed, ProblemError, RemoteProtocolError, UsageError
 from parry_mpi.runtime import clock, processes
+from parry_mpi.runtime.collecting import Collector
 from parry_mpi.runtime.committer import Commit, Committer, Done
 from parry_mpi.runtime.contributions import Contributions
 from parry_mpi.runtime.deadline import Deadline
@@ -128,6 +129,7 @@ class CoordinatorLoop:
         self._stop = stop
         self._watchers = watchers
         self._committer = Committer(directory)
+        self._collector = Collector(task.solutions, directory.collected.rows)
         self._roots = RootSource(task, coordinator.state.counters)
         self._began_at_ms = clock.now_ms()
         self._deadline = deadline or Deadline()
@@ -218,6 +220,8 @@ class CoordinatorLoop:
                 messages = codec.decode_from_worker(frame)
             except RemoteProtocolError as error:
                 self._directory.log("undecodable", peer=int(peer), why=str(error))
+                continue
+            if self._collector.defers(messages):
                 continue
             replies: list[tuple[Peer, FromCoordinator]] = []
             if any(isinstance(message, Goodbye) for message in messages):
@@ -314,7 +318,7 @@ class CoordinatorLoop:
 
     def _carry_out(self, effects: Effects) -> None:
         for fold in effects.folds:
-            value = self._task.values.decode(fold.value)
+            value = self._collector.add(fold.value) if self._collector.collects else self._task.values.decode(fold.value)
             self.result = call(self._task.problem.add_result, self.result, value, fold.host)
         for note in effects.notes:
             self._directory.log(note.event, **note.facts)
@@ -335,7 +339,7 @@ class CoordinatorLoop:
     # Commits
 
     def _commit_if_due(self, now_ms: int) -> None:
-        if self._in_flight is not None or not (self._must_commit or now_ms >= self._commit_at_ms):
+        if self._in_flight is not None or not (self._must_commit or self._collector.urgent or now_ms >= self._commit_at_ms):
             return
         if self._failed is not None and now_ms < self._commit_at_ms:
             return
@@ -344,13 +348,13 @@ class CoordinatorLoop:
         if self._failed is not None:
             changes = merge(self._failed.changes, changes)
             self._failed = None
-        if not changes and not self._must_commit:
+        if not (changes or self._must_commit or self._collector.waiting):
             self._commit_at_ms = now_ms + COMMIT_MS
             return
         ending = self.coordinator.phase in {Phase.SETTLING, Phase.ENDED}
         finished = ending and state.complete
         phase = "finished" if finished else ("incomplete" if state.done else "stopped") if ending else "running"
-        self._in_flight = Commit(changes, self._task.values.encode(self.result), finished, phase)
+        self._in_flight = Commit(changes, self._task.values.encode(self.result), finished, phase, self._collector.take())
         self._in_flight_covers_all = self._must_commit
         self._must_commit = False
         self._in_flight_since_ms = now_ms
@@ -360,6 +364,7 @@ class CoordinatorLoop:
         self._in_flight = None
         now_ms = clock.now_ms()
         if done.error is None:
+            self._collector.committed(done.commit.collected)
             self._deadline.committed((now_ms - self._in_flight_since_ms) / 1000)
             self._commit_at_ms = now_ms + COMMIT_MS
             if self._in_flight_covers_all:
@@ -369,6 +374,7 @@ class CoordinatorLoop:
             raise done.error
         self._watchers.warn(f"WARNING: {done.error}; exploring goes on, trying again every second")
         self._failed = done.commit
+        self._collector.failed(done.commit.collected)
         self._must_commit = self._must_commit or self._in_flight_covers_all
         self._commit_at_ms = now_ms + RETRY_MS
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Improve, Raised, ToExplorer, Want
-from parry_mpi.errors import ParryError, ProblemError, unreachable
+from parry_mpi.errors import ExplorerLost, ParryError, ProblemError, unreachable
 from parry_mpi.job import Job
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock
@@ -22,6 +22,9 @@ SLICE_MS = 5.0
 TELL_US = 20_000
 """What is better than all that was known is told at once, but not more often than this: a search may improve a thousand times at its
 beginning, and each telling carries all that remains."""
+
+MORTAL = (MemoryError, ExplorerLost)
+"""What may not happen again: the job is tried again, by another explorer."""
 
 SPLIT_NODES_MAX = 256
 """How many nodes may be explored, one by one, to have something to give away."""
@@ -50,8 +53,9 @@ class Exploring:
 
     @property
     def busy(self) -> bool:
-        """Whether turn() has something to do now."""
-        return self._begin is not None and (self._want is not None or self._stretch != 0)
+        """Whether turn() has something to do now. What is full waits to be asked, which the worker does once its last report is safe."""
+        full = self._exploration is not None and self._exploration.full and self._stretch is None
+        return self._begin is not None and (self._want is not None or (self._stretch != 0 and not full))
 
     def order(self, order: ToExplorer) -> None:
         """Take in an order; an order about another lease has no effect."""
@@ -102,15 +106,15 @@ class Exploring:
             if self._exploration is None:
                 self._exploration = Exploration(self._task, begin.jobs, self._kernel, self._incumbent)
             return self._turn(begin, self._exploration)
-        except MemoryError:
-            return self._out_of_memory(begin)
+        except MemoryError as error:
+            return self._died(begin, error)
         except ExplorationError as error:
-            if isinstance(error.__cause__, MemoryError):
-                return self._out_of_memory(begin)
+            if isinstance(error.__cause__, MORTAL):
+                return self._died(begin, error.__cause__)
             return self._raised(begin, error.to_problem_error(), intact=error.intact)
         except ParryError as error:
-            if isinstance(error.__cause__, MemoryError):
-                return self._out_of_memory(begin)
+            if isinstance(error.__cause__, MORTAL):
+                return self._died(begin, error.__cause__)
             return self._raised(begin, error, intact=False)
 
     def _turn(self, begin: Begin, exploration: Exploration) -> HandedOver | None:
@@ -118,7 +122,7 @@ class Exploring:
             return self._hand_over(begin, exploration, ())
         if self._stretch is not None:
             self._explore(exploration, min(self._tuner.budget, self._stretch))
-            if exploration.done or self._stretch == 0 or self._has_news(exploration):
+            if exploration.done or exploration.full or self._stretch == 0 or self._has_news(exploration):
                 return self._hand_over(begin, exploration, exploration.split() if self._want is Want.SPLIT else ())
             return None
         if self._want is Want.SPLIT:
@@ -137,7 +141,7 @@ class Exploring:
         """Cut something off to give away; explore a little first if there is only one node."""
         shared = exploration.split()
         tried = 0
-        while not shared and not exploration.done and tried < SPLIT_NODES_MAX:
+        while not shared and not exploration.done and not exploration.full and tried < SPLIT_NODES_MAX:
             self._explore(exploration, 1)
             shared = exploration.split()
             tried += 1
@@ -159,7 +163,7 @@ class Exploring:
             self._told_at_us = clock.now_us()
         self._incumbent = exploration.incumbent
         found = exploration.take_found()
-        value = self._task.values.encode(found.value) if found.nodes else b""
+        value = self._task.encode_found(found.value) if found.nodes else b""
         told = HandedOver(begin.lease, found.nodes, value, self._explored_us, found.solved, remaining, shared)
         self._explored_us = 0
         if careful:
@@ -179,9 +183,9 @@ class Exploring:
         details, node = (error.details, error.node) if isinstance(error, ProblemError) else ("", "")
         return Raised(begin.lease, str(error), details, node, before is not None, before)
 
-    def _out_of_memory(self, begin: Begin) -> Died:
+    def _died(self, begin: Begin, error: BaseException) -> Died:
         self._stop()
-        return Died(begin.lease, "it ran out of memory (MemoryError)")
+        return Died(begin.lease, str(error) if isinstance(error, ExplorerLost) else "it ran out of memory (MemoryError)")
 
     def _stop(self) -> None:
         self._begin = None

@@ -6,9 +6,10 @@ coordinator's: closing a file drops the POSIX locks that the whole process has o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from parry_mpi.store.holder import LockFile, find_lock
 from parry_mpi.store.identity import Identity
 from parry_mpi.store.run_directory import STATUS_NAME, PublishedStatus, has_state, not_a_run, open_existing
 from parry_mpi.store.schema import STATE_NAME
+from parry_mpi.store.solutions import StoredSolutions
 from parry_mpi.store.sqlite_reader import Summary, load, summarize
 
 HEARTBEAT_WATCH_S = 3.0
@@ -80,6 +82,19 @@ def read_result(path: Path | str) -> StoredResult:
         quarantined=tuple(snapshot.quarantined.values()),
         explored=(WHOLE - unexplored) / WHOLE,
     )
+
+
+@contextlib.contextmanager
+def open_solutions(path: Path | str) -> Iterator[StoredSolutions]:
+    """Read the solutions that a run has collected so far.
+
+    Raises:
+        UsageError: this is no run directory, or it cannot be read.
+        StoreCorrupt, StoreVersionError, StoreLocked: as ``RunDirectory.open`` does.
+    """
+    folder = Path(path)
+    with _reading(folder, lambda: StoredSolutions(folder / STATE_NAME)) as solutions:
+        yield solutions
 
 
 def read_status(

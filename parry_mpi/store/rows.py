@@ -1,4 +1,4 @@
-"""Rows of the state file: how jobs, leases and quarantined jobs become rows, and the checksums that tell when one is damaged.
+"""Rows of the state file: how jobs, leases, quarantined jobs and solutions become rows, and the checksums that tell when one is damaged.
 
 This module must not know SQLite.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -92,10 +92,70 @@ class Table(Generic[Id, Entry]):
         return entries
 
 
+class Collected(NamedTuple):
+    """What one accepted report brought to a collection; never changed once it is written.
+
+    Args:
+        solutions_count: how many solutions.
+        body: the solutions, encoded.
+    """
+
+    solutions_count: int
+    body: bytes
+
+
+class CollectedTable:
+    """The table of solutions: the same columns as the others, with the count in the place of the weight.
+
+    It exists from the first solution on. It may be far larger than memory, and is never held as a whole.
+    """
+
+    name = "solutions"
+
+    def __init__(self) -> None:
+        self._seed = zlib.crc32(self.name.encode())
+
+    def rows(self, entries: Mapping[int, Collected]) -> list[Row]:
+        """Return entries as rows."""
+        return [(row_id, count, body, self._checksum(row_id, count, body)) for row_id, (count, body) in entries.items()]
+
+    def verified(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Give rows one after the other once each is checked.
+
+        Raises:
+            StoreCorrupt: a row is not what was written.
+        """
+        for row in rows:
+            row_id, count, body, checksum = row
+            try:
+                intact = self._checksum(row_id, count, body) == checksum
+            except (struct.error, TypeError):
+                intact = False
+            if not intact:
+                raise StoreCorrupt(f"{self.name} {row_id} does not match its checksum")
+            yield row
+
+    def require(self, totals: Totals, expected: Totals) -> None:
+        """Check that the rows that were read are all that were written.
+
+        Raises:
+            StoreCorrupt: they are not.
+        """
+        if totals != expected:
+            raise StoreCorrupt(
+                f"{self.name} has {totals.weight} solutions in {totals.rows} rows, "
+                f"which are not the {expected.weight} in {expected.rows} that were written"
+            )
+
+    def _checksum(self, row_id: int, count: int, body: bytes) -> int:
+        return zlib.crc32(body, zlib.crc32(_HEAD.pack(row_id, count), self._seed))
+
+
 PENDING: Table[JobId, Job] = Table("pending", Job)
 LEASES: Table[LeaseId, Lease] = Table("leases", Lease)
 QUARANTINED: Table[JobId, Quarantined] = Table("quarantined", Quarantined)
 TABLES: tuple[Table[Any, Any], ...] = (PENDING, LEASES, QUARANTINED)
+SOLUTIONS = CollectedTable()
 
 
 def weight_of(entry: Job | Lease | Quarantined) -> int:

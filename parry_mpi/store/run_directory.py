@@ -10,7 +10,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,9 +22,10 @@ from parry_mpi.store.identity import ELSEWHERE, Identity
 from parry_mpi.store.lock import FolderLock, is_lock_file
 from parry_mpi.store.log import LOG_NAME, ROTATED_NAME, EventLog
 from parry_mpi.store.naming import TEMPORARY_MARK
+from parry_mpi.store.rows import Collected, Totals
 from parry_mpi.store.schema import JOURNAL_SUFFIX, STATE_NAME, Root
 from parry_mpi.store.sqlite_reader import Stored, Summary, load, summarize
-from parry_mpi.store.sqlite_state import NEW_SUFFIX, SqliteState, create_state
+from parry_mpi.store.sqlite_state import NEW_SUFFIX, NOTHING_COLLECTED, SqliteState, create_state
 
 STATUS_NAME = "status.json"
 _STATUS_TEMPORARY = "status.json.tmp"
@@ -77,6 +78,8 @@ class RunDirectory:
         snapshot: the state to go on from; None for a new run, which needs ``initialize`` before ``commit``. It is handed over:
             let go of it, and of this attribute with ``forget_snapshot``.
         result: the encoded result that belongs to the snapshot.
+        collected: how many solutions there are on disk beside it (``weight``), from how many reports (``rows``, which have the
+            numbers 1 to ``rows``).
         finished: whether nothing is left to do. Such a folder is not locked and not written to.
         phase: what the run was doing last.
     """
@@ -86,6 +89,7 @@ class RunDirectory:
         self.identity = identity
         self.snapshot: Snapshot | None = stored.snapshot if stored else None
         self.result = stored.result if stored else b""
+        self.collected = stored.root.solutions if stored else Totals()
         self.finished = stored.root.finished if stored else False
         self.phase = stored.root.phase if stored else ""
         self._lock = lock
@@ -149,7 +153,15 @@ class RunDirectory:
         self._created.clear()
         self._log_opened(lock, new=True)
 
-    def commit(self, changes: Changes, result: bytes, *, finished: bool = False, phase: str = "running") -> None:
+    def commit(
+        self,
+        changes: Changes,
+        result: bytes,
+        *,
+        finished: bool = False,
+        phase: str = "running",
+        collected: Mapping[int, Collected] = NOTHING_COLLECTED,
+    ) -> None:
         """Write the net change since the last commit that succeeded, and the result that belongs to it, in one transaction.
 
         After CommitFailed nothing of it counts: merge it with what comes next (``rows.merge``) and try again.
@@ -157,6 +169,8 @@ class RunDirectory:
         Args:
             changes: the net change.
             result: the encoded result.
+            collected: the solutions of the reports in it, which get numbers that follow on each other and keep them when they
+                are tried again.
             finished: whether nothing is left to do.
             phase: what the run is doing, one word or a few, for the user.
 
@@ -169,7 +183,7 @@ class RunDirectory:
         if self._state is None:
             raise LocalProtocolError(f"{self.path} must be initialized before a commit")
         try:
-            self._state.commit(changes, result, finished=finished, phase=phase, fence=lock.check)
+            self._state.commit(changes, result, finished=finished, phase=phase, collected=collected, fence=lock.check)
         except StoreLocked:
             lock.lose()
             raise

@@ -17,28 +17,29 @@ import msgspec
 from parry_mpi.core.state import Counters
 from parry_mpi.errors import CommitFailed, StoreCorrupt, StoreError, StoreVersionError
 from parry_mpi.store.identity import Identity
-from parry_mpi.store.rows import TABLES, Totals
+from parry_mpi.store.rows import SOLUTIONS, TABLES, Totals
 
 STATE_NAME = "state.sqlite"
 JOURNAL_SUFFIX = "-journal"
 APPLICATION_ID = 0x50415252
 """Marks an SQLite file as ours: "PARR"."""
-FORMAT_VERSION = 1
-"""Raise it when an older parry_mpi could not read the file any more."""
+FORMAT_VERSION = 2
+"""What this parry_mpi can read. Raise it when an older one could not read the file any more."""
+PLAIN_VERSION = 1
+"""What a file says that holds no solutions: those who know nothing of them can read it."""
 PAGE_SIZE_BYTES = 4096
 BUSY_TIMEOUT_S = 10.0
 """How long to wait for a reader or a commit to end; both take seconds at the very most."""
 
 ADVICE = "It was left as it is: restore it from a copy, or choose another folder with --run-dir"
 
+_COLUMNS = "(id INTEGER PRIMARY KEY, weight INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL)"
 SCHEMA = (
     "CREATE TABLE meta (key INTEGER PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL)",
-    *(
-        f"CREATE TABLE {table.name} "
-        "(id INTEGER PRIMARY KEY, weight INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL)"
-        for table in TABLES
-    ),
+    *(f"CREATE TABLE {table.name} {_COLUMNS}" for table in TABLES),
 )
+SOLUTIONS_SCHEMA = (f"CREATE TABLE {SOLUTIONS.name} {_COLUMNS}", f"PRAGMA user_version={FORMAT_VERSION}")
+"""What comes with the first solution."""
 ROOT_KEY = 1
 IDENTITY_KEY = 2
 RESULT_KEY = 3
@@ -59,6 +60,7 @@ class Root(msgspec.Struct, kw_only=True):
     Args:
         counters: the counters of the run.
         totals: for each table, sums over its rows.
+        solutions: the same for the table of solutions; as long as it has no rows there is no such table.
         result_size_bytes: size of the encoded result.
         result_checksum: its checksum.
         generation: of the lock under which it was written.
@@ -69,6 +71,7 @@ class Root(msgspec.Struct, kw_only=True):
 
     counters: Counters
     totals: dict[str, Totals] = msgspec.field(default_factory=dict)
+    solutions: Totals = Totals()
     result_size_bytes: int = 0
     result_checksum: int = 0
     generation: int = 0

@@ -11,7 +11,7 @@ import sqlite3
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -21,7 +21,7 @@ from parry_mpi.core.state import Lease, Snapshot
 from parry_mpi.errors import CommitFailed, StoreCorrupt, StoreLocked
 from parry_mpi.job import Job
 from parry_mpi.store.identity import Identity
-from parry_mpi.store.rows import LEASES, PENDING, QUARANTINED, Table, Totals, unexplored_weight
+from parry_mpi.store.rows import LEASES, PENDING, QUARANTINED, SOLUTIONS, Table, Totals, totals_of, unexplored_weight
 from parry_mpi.store.schema import (
     ADVICE,
     JOURNAL_SUFFIX,
@@ -106,6 +106,9 @@ def _load(connection: sqlite3.Connection) -> Stored:
     if (len(result), zlib.crc32(result)) != (root.result_size_bytes, root.result_checksum):
         raise StoreCorrupt("the result is not the one that was written last")
     unexplored_weight(root.counters, root.totals.values())
+    if root.solutions.rows:
+        rows = connection.execute(f"SELECT id, weight, body, checksum FROM {SOLUTIONS.name}")  # noqa: S608 our own names
+        SOLUTIONS.require(totals_of(SOLUTIONS.verified(rows)), root.solutions)
     snapshot = Snapshot(
         root.counters,
         cast(dict[JobId, Job], _entries(connection, PENDING, root)),
@@ -131,29 +134,50 @@ def _entries(connection: sqlite3.Connection, table: Table[Any, Any], root: Root)
     return table.entries(rows, root.totals.get(table.name, Totals()))
 
 
-def _read(path: Path, function: Callable[[sqlite3.Connection], Answer], attempts: int) -> Answer:
-    """Call a function on one consistent view of the file, again if the file changed under it."""
+class NotInPlaceError(Exception):
+    """It can be read in a copy only, where everything is allowed.
+
+    A commit that was cut short has to be undone before anything can be read, which only a writer may do; or this file system has no
+    POSIX locks.
+    """
+
+
+def retried(path: Path, look: Callable[[], Answer], attempts: int = ATTEMPTS) -> Answer:
+    """Look at a state file, again if it changed meanwhile and made no sense."""
     for attempt in range(attempts):
         if attempt:
             time.sleep(ATTEMPT_PAUSE_S)
         before = _stamp(path)
         try:
-            return _read_once(path, function)
+            return look()
         except (StoreCorrupt, StoreLocked):
             if attempt == attempts - 1 or _stamp(path) == before:
                 raise
     raise AssertionError("at least one attempt")
 
 
-def _read_once(path: Path, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
+def read_in_place(path: Path, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    """Call a function on one consistent view of the file.
+
+    Raises:
+        NotInPlaceError: it can be read in a copy only.
+    """
     check_header(path)
     try:
         return _call(path, path, "mode=ro", function)
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise StoreLocked(f"{path} is being written to all the time; try again") from error
-    # A commit that was cut short has to be undone before anything can be read, which only a writer may do; or this file system
-    # has no POSIX locks. In a copy everything is allowed.
+        raise NotInPlaceError from error
+
+
+@contextlib.contextmanager
+def copied(path: Path) -> Iterator[Path]:
+    """Copy a state file with its journal.
+
+    Raises:
+        CommitFailed: there is no room for it.
+    """
     with tempfile.TemporaryDirectory(prefix="parry_mpi-") as folder:
         copy = Path(folder) / path.name
         try:
@@ -162,10 +186,46 @@ def _read_once(path: Path, function: Callable[[sqlite3.Connection], Answer]) -> 
                 shutil.copyfile(_journal(path), _journal(copy))
         except OSError as error:
             raise CommitFailed(f"{path} cannot be copied to {folder} to be read ({error.strerror})") from error
-        try:
-            return _call(copy, path, "mode=rw&vfs=unix-none", function)
-        except sqlite3.OperationalError as error:
-            raise _corrupt(path, error) from error
+        yield copy
+
+
+@contextlib.contextmanager
+def copied_in_peace(path: Path) -> Iterator[Path]:
+    """Copy a state file at a moment at which nobody writes to it, so that the copy is good for more than one look.
+
+    Raises:
+        StoreLocked: there is no such moment.
+        CommitFailed: there is no room for it.
+    """
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(ATTEMPT_PAUSE_S)
+        before = _stamp(path)
+        with copied(path) as copy:
+            if _stamp(path) == before:
+                yield copy
+                return
+    raise StoreLocked(f"{path} is being written to all the time; try again")
+
+
+def read_copy(copy: Path, path: Path, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    """Call a function on a copy of the file ``path``."""
+    try:
+        return _call(copy, path, "mode=rw&vfs=unix-none", function)
+    except sqlite3.OperationalError as error:
+        raise _corrupt(path, error) from error
+
+
+def _read(path: Path, function: Callable[[sqlite3.Connection], Answer], attempts: int) -> Answer:
+    return retried(path, lambda: _read_once(path, function), attempts)
+
+
+def _read_once(path: Path, function: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    try:
+        return read_in_place(path, function)
+    except NotInPlaceError:
+        with copied(path) as copy:
+            return read_copy(copy, path, function)
 
 
 def _call(path: Path, shown: Path, options: str, function: Callable[[sqlite3.Connection], Answer]) -> Answer:

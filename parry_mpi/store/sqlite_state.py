@@ -13,6 +13,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -20,16 +21,27 @@ import msgspec
 from parry_mpi.core.state import Changes
 from parry_mpi.errors import CommitFailed, InvariantError, StoreCorrupt, StoreLocked
 from parry_mpi.store.identity import Identity
-from parry_mpi.store.rows import Row, Table, Totals, changes_by_table, totals_of, unexplored_weight
+from parry_mpi.store.rows import (
+    SOLUTIONS,
+    Collected,
+    CollectedTable,
+    Row,
+    Table,
+    Totals,
+    changes_by_table,
+    totals_of,
+    unexplored_weight,
+)
 from parry_mpi.store.schema import (
     APPLICATION_ID,
-    FORMAT_VERSION,
     IDENTITY_KEY,
     JOURNAL_SUFFIX,
     PAGE_SIZE_BYTES,
+    PLAIN_VERSION,
     RESULT_KEY,
     ROOT_KEY,
     SCHEMA,
+    SOLUTIONS_SCHEMA,
     Root,
     connect,
     get_root,
@@ -43,6 +55,8 @@ INSERTED_TOGETHER = 200
 """Rows inserted by one statement, twice as fast as one by one; four values each, and old SQLite allows 999 in a statement."""
 REMOVED_TOGETHER = 2000
 """Rows removed by one statement; 20 digits each, and SQLite allows a million characters in a statement."""
+NOTHING_COLLECTED: Mapping[int, Collected] = MappingProxyType({})
+"""What a commit of a run brings that does not collect."""
 
 
 class SqliteState:
@@ -87,13 +101,21 @@ class SqliteState:
             put_meta(connection, IDENTITY_KEY, identity.to_json())
 
     def commit(
-        self, changes: Changes, result: bytes, *, finished: bool, phase: str, fence: Callable[[], None] | None = None
+        self,
+        changes: Changes,
+        result: bytes,
+        *,
+        finished: bool,
+        phase: str,
+        collected: Mapping[int, Collected] = NOTHING_COLLECTED,
+        fence: Callable[[], None] | None = None,
     ) -> None:
         """Write a net change in one transaction; after an exception nothing of it counts, and it can be tried again.
 
         Args:
             changes: what changed since the last commit that succeeded.
             result: the encoded result of the run.
+            collected: the solutions that came with it, each report's under a number of its own.
             finished: whether nothing is left to do.
             phase: what the run is doing, for the user.
             fence: called as the last thing before anything becomes visible; raises if we may not write any more.
@@ -108,6 +130,7 @@ class SqliteState:
             # A result that did not change is not written again; equal bytes are found so faster than they are synchronised.
             write_result = self._result_on_disk is None or result != self._result_on_disk
             _write(connection, root, changes, result if write_result else None)
+            _write_collected(connection, root, collected)
             root.generation, root.finished, root.phase = self._generation, finished, phase
             put_meta(connection, ROOT_KEY, msgspec.msgpack.encode(root))
         self._result_on_disk = result
@@ -211,7 +234,7 @@ def _write_new_file(path: Path, identity: Identity, changes: Changes, result: by
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+        connection.execute(f"PRAGMA user_version={PLAIN_VERSION}")
         for statement in SCHEMA:
             connection.execute(statement)
         put_meta(connection, IDENTITY_KEY, identity.to_json())
@@ -242,8 +265,22 @@ def _write(connection: sqlite3.Connection, root: Root, changes: Changes, result:
         raise InvariantError(f"nothing is committed: {error}") from error
 
 
+def _write_collected(connection: sqlite3.Connection, root: Root, collected: Mapping[int, Collected]) -> None:
+    """Write solutions. Those that an earlier try did get to the disk, although it failed, have the same numbers: they are replaced."""
+    if not collected:
+        return
+    if not root.solutions.rows:
+        for statement in SOLUTIONS_SCHEMA:
+            connection.execute(statement)
+    root.solutions = _write_table(connection, SOLUTIONS, collected, set(), root.solutions)
+
+
 def _write_table(
-    connection: sqlite3.Connection, table: Table[Any, Any], put: Mapping[Any, Any], removed: set[Any], totals: Totals
+    connection: sqlite3.Connection,
+    table: Table[Any, Any] | CollectedTable,
+    put: Mapping[Any, Any],
+    removed: set[Any],
+    totals: Totals,
 ) -> Totals:
     """Remove and put rows of one table; return its new totals."""
     if removed or put:

@@ -13,6 +13,7 @@ from support.disk import QUEENS, content, make_run, same
 from parry_mpi.errors import StoreCorrupt, StoreError, StoreVersionError
 from parry_mpi.store.readers import read_result, read_status
 from parry_mpi.store.run_directory import RunDirectory
+from parry_mpi.store.schema import FORMAT_VERSION
 from parry_mpi.store.sqlite_reader import load
 
 PAGE = 4096
@@ -103,7 +104,7 @@ def test_truncated(whole, size_bytes):
 def test_newer(whole):
     """Protects a run of a newer parry_mpi from an older one."""
     folder, _, data = whole
-    (folder / "state.sqlite").write_bytes(data[:60] + struct.pack(">I", 2) + data[64:])
+    (folder / "state.sqlite").write_bytes(data[:60] + struct.pack(">I", FORMAT_VERSION + 1) + data[64:])
     before = content(folder)
     for use in (lambda: RunDirectory.open(folder, QUEENS), lambda: read_result(folder), lambda: read_status(folder)):
         with pytest.raises(StoreVersionError, match="written by a newer parry_mpi"):

@@ -30,7 +30,7 @@ class HeldUp:
         self.done: list[str] = []
         self.refreshed = threading.Event()
 
-    def commit(self, changes, result, *, finished, phase):
+    def commit(self, changes, result, *, finished, phase, collected):
         self.go.wait(20)
         self.done.append(phase)
         if self.raising:
