@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from parry_mpi.external import external
 from parry_mpi.kernels import Engine, Stack, compiled, compiled_wanted
 from parry_mpi.problem import Best, Collection, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
 
@@ -18,5 +19,6 @@ __all__ = [
     "Stack",
     "compiled",
     "compiled_wanted",
+    "external",
 ]
 __version__ = "0.1.0"

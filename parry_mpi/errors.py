@@ -12,6 +12,7 @@ Errors are sorted by whose fault they are, because that is what decides what to 
     │   ├── StoreVersionError 78  the run directory was written by a newer parry_mpi
     │   ├── StoreMismatch     2   the run directory belongs to another problem or other parameters
     │   └── CommitFailed     74   the file system refused to take the state
+    ├── ExplorerLost          -   what explores is gone, as if it had been killed: the job may be tried again
     ├── LocalProtocolError   70   our own code broke the protocol: a bug in parry_mpi
     ├── InvariantError       70   the state contradicts itself: a bug in parry_mpi
     ├── RemoteProtocolError  76   what the other side sent makes no sense: drop that peer
@@ -106,6 +107,10 @@ class CommitFailed(StoreError):
     """The file system would not take the state; what was committed before is intact."""
 
     exit_code = EXIT_IO
+
+
+class ExplorerLost(ParryError):
+    """What explores for us is gone, which may be its fault, the job's or the machine's: the job may be tried again."""
 
 
 class LocalProtocolError(ParryError):

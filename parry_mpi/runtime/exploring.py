@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 
 from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Improve, Raised, ToExplorer, Want
-from parry_mpi.errors import ParryError, ProblemError, unreachable
+from parry_mpi.errors import ExplorerLost, ParryError, ProblemError, unreachable
 from parry_mpi.job import Job
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock
@@ -22,6 +22,9 @@ SLICE_MS = 5.0
 TELL_US = 20_000
 """What is better than all that was known is told at once, but not more often than this: a search may improve a thousand times at its
 beginning, and each telling carries all that remains."""
+
+MORTAL = (MemoryError, ExplorerLost)
+"""What may not happen again: the job is tried again, by another explorer."""
 
 SPLIT_NODES_MAX = 256
 """How many nodes may be explored, one by one, to have something to give away."""
@@ -103,15 +106,15 @@ class Exploring:
             if self._exploration is None:
                 self._exploration = Exploration(self._task, begin.jobs, self._kernel, self._incumbent)
             return self._turn(begin, self._exploration)
-        except MemoryError:
-            return self._out_of_memory(begin)
+        except MemoryError as error:
+            return self._died(begin, error)
         except ExplorationError as error:
-            if isinstance(error.__cause__, MemoryError):
-                return self._out_of_memory(begin)
+            if isinstance(error.__cause__, MORTAL):
+                return self._died(begin, error.__cause__)
             return self._raised(begin, error.to_problem_error(), intact=error.intact)
         except ParryError as error:
-            if isinstance(error.__cause__, MemoryError):
-                return self._out_of_memory(begin)
+            if isinstance(error.__cause__, MORTAL):
+                return self._died(begin, error.__cause__)
             return self._raised(begin, error, intact=False)
 
     def _turn(self, begin: Begin, exploration: Exploration) -> HandedOver | None:
@@ -180,9 +183,9 @@ class Exploring:
         details, node = (error.details, error.node) if isinstance(error, ProblemError) else ("", "")
         return Raised(begin.lease, str(error), details, node, before is not None, before)
 
-    def _out_of_memory(self, begin: Begin) -> Died:
+    def _died(self, begin: Begin, error: BaseException) -> Died:
         self._stop()
-        return Died(begin.lease, "it ran out of memory (MemoryError)")
+        return Died(begin.lease, str(error) if isinstance(error, ExplorerLost) else "it ran out of memory (MemoryError)")
 
     def _stop(self) -> None:
         self._begin = None
