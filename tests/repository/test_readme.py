@@ -12,7 +12,7 @@ from parry_mpi import errors
 
 README = (ROOT / "README.md").read_text()
 PROBLEMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-TUTORIAL, SWEEP = PROBLEMS
+TUTORIAL, SWEEP, RULER = PROBLEMS
 
 
 def test_tutorial_problem(tmp_path):
@@ -35,6 +35,14 @@ def test_sweep_problem(tmp_path):
     finished = run(parry_mpi("run", "sweep.py", "points=100", "--json"), folder=tmp_path)
     assert finished.code == 0, finished
     assert finished.answer["result"] == 0.25
+
+
+def test_ruler_problem(tmp_path):
+    """Protects readers of the reference: its example of an optimisation finds the known optimum (A003022) as printed."""
+    (tmp_path / "golomb.py").write_text(RULER)
+    finished = run(parry_mpi("run", "golomb.py", "marks=6", "--json"), folder=tmp_path)
+    assert finished.code == 0, finished
+    assert finished.answer["result"]["objective"] == 17
 
 
 def test_exit_codes():
