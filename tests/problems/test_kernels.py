@@ -27,6 +27,9 @@ class Case:
 
 CASES = {
     "queens": functools.cache(lambda: Case("queens", "Queens", n=7)),
+    "langford": functools.cache(lambda: Case("langford", "Langford", n=7)),
+    "costas": functools.cache(lambda: Case("costas", "Costas", n=7)),
+    "walks": functools.cache(lambda: Case("walks", "Walks", n=9)),
     "semigroups": functools.cache(lambda: Case("semigroups", "Semigroups", genus=11)),
     "uts geometric": functools.cache(lambda: Case("uts", "UnbalancedTree", tree="T1", d=4)),
     "uts linear": functools.cache(lambda: Case("uts", "UnbalancedTree", tree="T5", d=8)),

@@ -41,6 +41,23 @@ def answer(problem: Any) -> Any:
     return explore_all(Task(problem))[0]
 
 
+def answer_and_nodes(problem: Any) -> tuple[Any, int]:
+    """Return the result, and how many nodes were explored to find it."""
+    return explore_all(Task(problem))
+
+
+def leaves(problem: Any) -> list[Any]:
+    """Return the nodes without children, in the order in which a plain search comes to them."""
+    found, nodes = [], list(reversed(list(problem.roots())))
+    while nodes:
+        node = nodes.pop()
+        children = list(problem.children(node))
+        nodes += reversed(children)
+        if not children:
+            found.append(node)
+    return found
+
+
 def root_records(problem: Any) -> Any:
     """Return the roots as an array of records."""
     return np.array(list(problem.roots()), problem.node_dtype)
