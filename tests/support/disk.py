@@ -26,6 +26,7 @@ from parry_mpi.job import WHOLE, Job
 from parry_mpi.store import lock as lock_module
 from parry_mpi.store.identity import Identity
 from parry_mpi.store.lock import FolderLock
+from parry_mpi.store.rows import Collected
 from parry_mpi.store.run_directory import RunDirectory
 
 QUEENS = Identity(problem="queens:Queens", parameters={"n": 12}, source_digest="5" * 64, node_type="Node", value_type="int")
@@ -81,6 +82,18 @@ class MadeUpRun:
         return Job(draw.randbytes(draw.randrange(300)), draw.randrange(50), draw.randrange(3), draw.randrange(2**40))
 
 
+def collected_of(commit: int) -> dict[int, Collected]:
+    """What a made-up run collects with one of its commits, from the second on: three reports, one of them of several pages."""
+    draw = random.Random(commit)
+    reports = [[[commit, number] for number in range(draw.choice([1, 20, 2000]))] for _ in range(3)]
+    return {3 * (commit - 2) + at: Collected(len(report), msgspec.msgpack.encode(report)) for at, report in enumerate(reports, 1)}
+
+
+def collected_by(commits: int) -> list[bytes]:
+    """All that a made-up run has collected after so many commits, as it is on disk."""
+    return [each.body for commit in range(2, commits + 1) for each in collected_of(commit).values()]
+
+
 def same(snapshot: Snapshot, other: Snapshot) -> bool:
     """Whether two states are equal in every field; the order of rows means nothing."""
     return (snapshot.counters, snapshot.pending, snapshot.leases, snapshot.quarantined) == (
@@ -92,14 +105,21 @@ def same(snapshot: Snapshot, other: Snapshot) -> bool:
 
 
 def make_run(
-    path: Path, commits: int = 5, *, seed: int = 1, changed_rows: int = CHANGED_ROWS, finished: bool = False
+    path: Path,
+    commits: int = 5,
+    *,
+    seed: int = 1,
+    changed_rows: int = CHANGED_ROWS,
+    finished: bool = False,
+    collects: bool = False,
 ) -> MadeUpRun:
     """Create a run directory with some commits in it, closed in order."""
     run = MadeUpRun(seed, changed_rows)
     with RunDirectory.open(path, QUEENS) as directory:
         directory.initialize(run.advance(), run.result)
         for commit in range(2, commits + 1):
-            directory.commit(run.advance(), run.result, finished=finished and commit == commits)
+            collected = collected_of(commit) if collects else {}
+            directory.commit(run.advance(), run.result, finished=finished and commit == commits, collected=collected)
     return run
 
 
@@ -175,9 +195,9 @@ def _say(what: object) -> None:
     sys.stdout.flush()
 
 
-def _commit(folder: str, seed: str, locks: str = "") -> None:
+def _commit(folder: str, seed: str, how: str = "") -> None:
     """Commit for ever from where the folder is, and say the number of each commit once it is done."""
-    if locks == "without-locks":
+    if how == "without-locks":
         lock_module._posix_locks_work = lambda _: False
     run = MadeUpRun(int(seed))
     with RunDirectory.open(folder, QUEENS) as directory:
@@ -191,7 +211,7 @@ def _commit(folder: str, seed: str, locks: str = "") -> None:
             done = 1
         while True:
             _say(done)
-            directory.commit(run.advance(), run.result)
+            directory.commit(run.advance(), run.result, collected=collected_of(done + 1) if how == "collecting" else {})
             done += 1
 
 
