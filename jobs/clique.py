@@ -281,7 +281,9 @@ def read_dimacs(file: str) -> Any:
                     pass
                 case _:
                     raise ValueError(f"line {number} is not DIMACS' format for graphs of 1 to {N_MAX} vertices: {line:.80}")  # noqa: TRY301 said with the file
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"{file}: {error.strerror}") from error
+    except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
     if graph is None:
         raise ValueError(f"{file}: no line 'p edge VERTICES EDGES'")
