@@ -19,6 +19,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import random
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,8 +32,9 @@ from parry_mpi import Decision
 Clauses = list[list[int]]
 """Literals as in DIMACS: v for variable v, from 1, and -v for its negation."""
 
-Cube = tuple[list[int], int]
-"""The literals that are assumed, and how many more shall be before the solver is called."""
+Cube = tuple[list[int], int, int]
+"""The literals that are assumed, how many more shall be before the solver is called, and a digest of the formula, so that no run goes on
+with another one."""
 
 PLANTED_RATIO = 4.2
 """Clauses per variable: near the threshold of random 3-SAT, where formulas are hardest."""
@@ -46,7 +48,7 @@ class SatCubes(Decision[Cube, list[int]]):
 
     Args:
         formula: "pigeonhole": n + 1 pigeons in n holes; "planted": random 3-SAT with n variables that has a model; or a DIMACS
-            file (.cnf), which must not change while the run lasts.
+            file (.cnf).
         n: size of a formula that is made here.
         seed: which planted formula.
         splits: how many variables are assumed before the solver is called.
@@ -67,23 +69,23 @@ class SatCubes(Decision[Cube, list[int]]):
         _ = self.clauses  # what cannot be read is refused before anything is begun
 
     def roots(self) -> list[Cube]:
-        return [([], self.splits)]
+        return [([], self.splits, zlib.crc32(repr(self.clauses).encode()))]
 
     def children(self, node: Cube) -> Iterator[Cube]:
-        cube, splits = node
+        cube, splits, digest = node
         consistent, implied = self.propagator.propagate(assumptions=cube)
         if not consistent or splits == 0:
             return
         known = {abs(literal) for literal in (*cube, *implied)}
         variable = next((variable for variable in self.variables if variable not in known), None)
         if variable is None:
-            yield cube, 0
+            yield cube, 0, digest
         else:
-            yield [*cube, variable], splits - 1
-            yield [*cube, -variable], splits - 1
+            yield [*cube, variable], splits - 1, digest
+            yield [*cube, -variable], splits - 1, digest
 
     def witness(self, node: Cube) -> list[int] | None:
-        cube, splits = node
+        cube, splits, _ = node
         if splits > 0:
             return None
         return list(self.conqueror.get_model()) if self.conqueror.solve(assumptions=cube) else None
@@ -93,8 +95,8 @@ class SatCubes(Decision[Cube, list[int]]):
         return not any(-literal in model for literal in model) and all(not model.isdisjoint(clause) for clause in self.clauses)
 
     def kill(self, node: Cube, killed: int) -> Cube:
-        cube, splits = node
-        return cube, splits + SPLITS_AFTER_KILL
+        cube, splits, digest = node
+        return cube, splits + SPLITS_AFTER_KILL, digest
 
     @functools.cached_property
     def clauses(self) -> Clauses:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 from support.problems import answer, answer_and_nodes, leaves, load
+
+from parry_mpi.task import Task
 
 module = load("colouring")
 Colouring = module.Colouring
@@ -47,11 +51,26 @@ def test_generated_graphs_are_those_of_the_literature():
         assert not any(neighbours[one] & neighbours[other] for one, other in edges)
 
 
+@pytest.mark.parametrize("colours", [2, 3])
+def test_answers_are_those_of_all_colourings(colours, graph_file):
+    """Protects what is left out for being alike, against a look at every colouring of small graphs."""
+    pairs = list(itertools.combinations(range(1, 7), 2))
+    answers = set()
+    for mask in range(0, 2 ** len(pairs), 1571):
+        edges = [pair for bit, pair in enumerate(pairs) if mask >> bit & 1]
+        lines = [f"p edge 6 {len(edges)}", *(f"e {one} {other}" for one, other in edges)]
+        problem = Colouring(graph=graph_file("\n".join(lines)), colours=colours)
+        possible = any(problem.verify(list(each)) for each in itertools.product(range(1, colours + 1), repeat=6))
+        assert possible == (answer(problem) is not None)
+        answers.add(possible)
+    assert answers == {True, False}
+
+
 def test_colouring_in_the_first_leaf(graph_file):
     """Protects an easy search: where the first choices are right nothing else is looked at."""
     problem = Colouring(graph=graph_file("p edge 4 3\ne 1 2\ne 2 3\ne 3 4\n"), colours=3)
     first, *others = leaves(problem)
-    assert (list(first), 5) == answer_and_nodes(problem)
+    assert (list(first[0]), 5) == answer_and_nodes(problem)
     assert others
 
 
@@ -59,7 +78,7 @@ def test_colouring_in_the_last_leaf(graph_file):
     """Protects the end of the tree: a colouring there is found, after all else has failed."""
     problem = Colouring(graph=graph_file(LATE), colours=3)
     *others, last = leaves(problem)
-    assert list(last) == answer(problem)
+    assert list(last[0]) == answer(problem)
     assert len(others) == 2
     assert not any(problem.witness(leaf) for leaf in others)
 
@@ -86,6 +105,12 @@ def test_files_that_are_no_graph_are_refused(text, graph_file):
     path = graph_file(text)
     with pytest.raises(msgspec.ValidationError, match=path):
         msgspec.convert({"graph": path}, Colouring)
+
+
+def test_changed_file_is_another_problem(graph_file):
+    """Protects a run that goes on: its roots tell that the file is not the one it began with."""
+    before = Task(Colouring(graph=graph_file("p edge 3 1\ne 1 2\n"))).roots_digest()
+    assert before != Task(Colouring(graph=graph_file("p edge 3 1\ne 1 3\n"))).roots_digest()
 
 
 @pytest.mark.parametrize("graph", ["myciel1", "nosuch.col"])

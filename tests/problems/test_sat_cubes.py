@@ -9,6 +9,8 @@ import msgspec
 import pytest
 from support.problems import answer, answer_and_nodes, leaves, load
 
+from parry_mpi.task import Task
+
 if importlib.util.find_spec("pysat") is None:
     pytest.skip("python-sat, an extra, is not installed", allow_module_level=True)
 
@@ -81,7 +83,7 @@ def test_model_in_the_first_and_in_the_last_leaf(literal, nodes, formula_file):
 def test_cubes_of_a_formula_exclude_each_other():
     """Protects completeness: two leaves differ in the sign of a variable, and every assignment of the variables is in one."""
     problem = SatCubes(formula="planted", n=8, seed=3, splits=3)
-    cubes = [set(cube) for cube, _ in leaves(problem)]
+    cubes = [set(cube) for cube, *_ in leaves(problem)]
     assert all(any(-literal in other for literal in one) for one, other in itertools.combinations(cubes, 2))
     models = [row for row in itertools.product(*((v, -v) for v in range(1, 9))) if problem.verify(list(row))]
     assert models
@@ -101,11 +103,11 @@ def test_killed_cube_is_split_further():
     leaf = leaves(problem)[0]
     killed = problem.kill(leaf, 1)
     assert list(problem.children(leaf)) == []
-    assert [cube for cube, _ in problem.children(killed)] == [[*leaf[0], literal] for literal in split_of(problem, killed)]
+    assert [cube for cube, *_ in problem.children(killed)] == [[*leaf[0], literal] for literal in split_of(problem, killed)]
 
 
 def split_of(problem, node):
-    (one, _), (other, _) = problem.children(node)
+    (one, *_), (other, *_) = problem.children(node)
     assert one[-1] == -other[-1]
     return one[-1], other[-1]
 
@@ -124,6 +126,12 @@ def test_files_that_are_no_formula_are_refused(text, formula_file):
     path = formula_file(text)
     with pytest.raises(msgspec.ValidationError, match=path):
         msgspec.convert({"formula": path}, SatCubes)
+
+
+def test_changed_file_is_another_problem(formula_file):
+    """Protects a run that goes on: its roots tell that the file is not the one it began with."""
+    before = Task(SatCubes(formula=formula_file("p cnf 2 1\n1 2 0\n"))).roots_digest()
+    assert before != Task(SatCubes(formula=formula_file("p cnf 2 1\n1 -2 0\n"))).roots_digest()
 
 
 def test_verify_refuses_what_is_no_model():
