@@ -126,6 +126,15 @@ def test_result_is_the_count(form):
     assert (2**DEPTH, 2 ** (DEPTH + 1) - 1) == explore_all(Task(form()))
 
 
+def test_types():
+    """Protects type safety: what Collection[Node, Solution] says is what a report may carry, and the result is a number."""
+    assert (int, list[tuple[int, str]]) == (Leaves.node_type(), Leaves.value_type())
+    task = Task(Leaves())
+    assert 7 == task.values.decode(task.values.encode(7))
+    with pytest.raises(NotImplementedError, match=r"must define solutions\(node\)"):
+        Collection().value(1)
+
+
 plain = st.recursive(
     st.integers(-(2**70), 2**70) | st.text(max_size=3) | st.none(), lambda it: st.lists(it, max_size=3), max_leaves=5
 )
