@@ -75,7 +75,8 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
 
     Attributes:
         node_dtype: the numpy dtype of a node, when nodes are records; children() and value() are then given a tuple of its
-            fields, and a kernel's frontier is one structured array, whose wire form is its bytes.
+            fields, and a kernel's frontier is one structured array, whose wire form is its bytes. It may be a
+            functools.cached_property where it depends on the parameters.
         incidental: names of parameters that cannot change the answer (an engine, a cache size). Runs that differ only in
             these share a run directory.
     """
@@ -286,9 +287,11 @@ class Best(msgspec.Struct, Generic[Value], frozen=True):
 class Optimisation(Problem[Node, Any], Generic[Node, Value]):
     """Find the solution with the best objective: branch and bound.
 
-    The result is a Best, or None if there is no solution. The best solution known travels to every worker, and a node whose
-    bound is not better is left out with all that is below it. A kernel is called with the objective of the best solution
-    known as its third argument, or None; its Slice has a Best or None as its value.
+    The result is a Best, or None if there is no solution. Of several solutions that are equally good it is the one that came in
+    first, which may be another in another run. The best solution known travels to every worker, and a node whose bound is not
+    better is left out with all that is below it, and counts as explored. A kernel is called with the objective of the best
+    solution known as its third argument, or None; its Slice has as its value a Best that is better, or None. It may go on with
+    what it found itself until its budget is used up. To begin with a solution that is known, give it as a root of its own, last.
 
     Attributes:
         sense: whether the objective shall be small or large.
