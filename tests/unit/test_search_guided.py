@@ -13,7 +13,7 @@ from support.trees import Tree, encoded, random_tree
 
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, total_weight
-from parry_mpi.problem import Decision, Optimisation, Slice
+from parry_mpi.problem import Best, Decision, Optimisation, Slice
 from parry_mpi.search import Exploration, ExplorationError, GuidedSearch, explore_all
 from parry_mpi.task import Task
 
@@ -365,3 +365,46 @@ def test_target_ends_it(monkeypatch):
     best, nodes = explore_all(Task(Star()))
     assert (5, 2) == (best.objective, nodes)
     assert msgspec.to_builtins(best) == {"objective": 5, "solution": "solution 5"}
+
+
+class Told(Largest):
+    """A kernel that finishes a node at a call, finds what it is scripted to, and notes what it was told."""
+
+    def script(self, *values):
+        self.values, self.told = list(values), []
+        return self
+
+    def explore(self, frontier, budget, incumbent):
+        self.told.append(incumbent)
+        value = self.values.pop(0)
+        return Slice(None if value is None else Best(value, 0), frontier[:-1], 1, len(frontier) - 1)
+
+
+class TestKernels:
+    def test_incumbent_is_told_as_an_objective(self):
+        """Protects kernels: they are told the best objective known, by whomever, in the sense of the problem."""
+        problem = Told(roots_count=5).script(None, 4, None, 7, None)
+        exploration = Exploration(Task(problem), [Job(count=5)], problem.kernel())
+        assert [2, 1] == [exploration.slice(2), exploration.slice(1)]
+        exploration.incumbent = -6
+        assert 1 == exploration.slice(EVERYTHING)
+        assert 1 == exploration.slice(EVERYTHING)
+        assert [None, None, 4, 6, 7] == problem.told
+
+    def test_what_is_not_better_is_no_news(self):
+        """Protects the optimum: a kernel that tells of something worse, or as good, changes nothing that is known."""
+        problem = Told(roots_count=3).script(5, 3, 5)
+        exploration = Exploration(Task(problem), [Job(count=3)], problem.kernel())
+        assert [1, 2] == [exploration.slice(EVERYTHING), exploration.slice(EVERYTHING)]
+        assert (-5, [None, 5, 5]) == (exploration.incumbent, problem.told)
+        assert 5 == exploration.take_found().value.objective
+
+    def test_kernel_of_a_decision_is_told_nothing(self):
+        """Protects the form of a kernel: there is nothing to tell one that looks for a witness."""
+
+        class Told(Door):
+            def explore(self, frontier, budget):
+                return Slice(21, frontier[:0], 1)
+
+        problem = Told()
+        assert (21, 1) == explore_all(Task(problem))
