@@ -9,7 +9,7 @@ import sqlite3
 import pytest
 from support.disk import QUEENS, MadeUpRun, collected_by, collected_of, content, make_run, program, same
 
-from parry_mpi.errors import StoreCorrupt, StoreVersionError
+from parry_mpi.errors import StoreCorrupt, StoreLocked, StoreVersionError
 from parry_mpi.store import schema
 from parry_mpi.store import solutions as module
 from parry_mpi.store.readers import open_solutions
@@ -50,6 +50,24 @@ def test_committed_twice(tmp_path, failed):
         directory.commit(run.advance(), run.result, collected=again)
     assert collected_by(failed + 1) == read(tmp_path)
     assert load(tmp_path / "state.sqlite").root.solutions.rows == 3 * failed
+
+
+def test_all_or_nothing(tmp_path, monkeypatch):
+    """Protects the count: a commit that is given up at its very end leaves neither solutions nor what counts them."""
+    run = make_run(tmp_path, commits=3, collects=True)
+    before = load(tmp_path / "state.sqlite")
+
+    def taken_over():
+        raise StoreLocked("somebody else has it")
+
+    with RunDirectory.open(tmp_path, QUEENS) as directory:
+        monkeypatch.setattr(directory._lock, "check", taken_over)
+        with pytest.raises(StoreLocked):
+            directory.commit(run.advance(), run.result, collected=collected_of(4))
+    after = load(tmp_path / "state.sqlite")
+    assert same(before.snapshot, after.snapshot)
+    assert (before.root.commits, before.result) == (after.root.commits, after.result)
+    assert collected_by(3) == read(tmp_path)
 
 
 def test_reader_holds_nobody_up(tmp_path, monkeypatch):
