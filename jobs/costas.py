@@ -97,7 +97,6 @@ def place_dots(arrays: Any, height: int, budget: int, n: int) -> tuple[int, int,
             found += 1
             continue
         used = 0
-        differences[columns] = 0
         for column in range(columns):
             differences[column] = 0
             rows[column] = arrays[height].rows[column]
@@ -107,7 +106,7 @@ def place_dots(arrays: Any, height: int, budget: int, n: int) -> tuple[int, int,
         for row in range(n):
             fits = not used >> row & 1
             distance = 1
-            while fits and distance <= columns:
+            while fits and distance < columns:
                 fits = not differences[distance] >> (n + row - rows[columns - distance]) & 1
                 distance += 1
             if fits:

@@ -56,7 +56,7 @@ def test_solution_in_the_first_and_in_the_last_leaf(puzzle, leaf):
     assert problem.verify(found[leaf])
 
 
-@pytest.mark.parametrize("puzzle", ["11" + "." * 14, "123........4....", "11" + "." * 79])
+@pytest.mark.parametrize("puzzle", ["11" + "." * 14, "1" * 16, "123........4....", "11" + "." * 79])
 def test_puzzle_without_solution_has_none(puzzle):
     """Protects the answer "none": where two clues clash, and where a cell is left without any digit."""
     assert answer(Sudoku(puzzle=puzzle)) is None
