@@ -14,8 +14,8 @@ from parry_mpi.store import schema
 from parry_mpi.store import solutions as module
 from parry_mpi.store.readers import open_solutions
 from parry_mpi.store.run_directory import RunDirectory
-from parry_mpi.store.sqlite_reader import load
 from parry_mpi.store.solutions import StoredSolutions
+from parry_mpi.store.sqlite_reader import load
 
 PAGE = 4096
 
