@@ -174,6 +174,22 @@ def test_stop(make, tmp_path):
     assert (3, False, "stopped") == (stored.counters.nodes, stored.finished, stored.phase)
 
 
+def test_what_stopping_took(make):
+    """Protects the next walltime: how long commits and stopping took is published, for the next life to plan with."""
+    setup = make()
+    setup.join()
+    assert "stopping_s" not in setup.loop.status()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    setup.loop.turn()
+    setup.report(3, remaining=(ROOT,))
+    setup.say(Goodbye(ME))
+    setup.turn_until(lambda: setup.loop.ended, "it ended")
+    setup.loop.stopped()
+    status = setup.loop.status()
+    assert status["stopping_s"] >= status["commit_s"] >= 0
+    assert status["stopping_s"] == setup.loop.status()["stopping_s"]
+
+
 def test_deadline(make):
     """Protects a plan: the run stops by itself when the time has come, and says why."""
     setup = make()
