@@ -88,7 +88,7 @@ def everybody_again_and_again(world: World, folder: Path, kills: int, depth: int
 
 def test_everybody(world, folder):
     """Protects work from power failures: at most a report and a commit interval is done again, and nothing is counted twice."""
-    everybody_again_and_again(world, folder, *((10, 12) if THOROUGH else (3, 10)))
+    everybody_again_and_again(world, folder, *((5, 12) if THOROUGH else (3, 10)))
 
 
 @pytest.mark.night
