@@ -115,6 +115,20 @@ def test_one_rank(ranks, folder, number):
     assert answer["restarts"] == 0
 
 
+def test_rank_killed_while_it_starts(ranks, folder):
+    """Protects from a hang: while MPI is being initialised the others wait for every rank, so the run ends, and can be run again."""
+    hurry(folder)
+    with ranks.started(folder, *WORDS) as command:
+        starting = wait_until(lambda: of_role(command, "worker") or not command.running, "a rank was there", 60)
+        if command.running:
+            starting[0].kill()
+        finished = command.wait(90)
+    if finished.code:
+        again = ranks.run(folder, *WORDS)
+        assert (0, nodes_of(DEPTH)) == (again.code, again.answer["result"]), again
+    assert finished.code in {0, 75} or "Open MPI" in finished.stderr, finished
+
+
 def workers_of_status(folder: Path) -> int:
     return int(run(parry_mpi("status", "here", "--json"), folder=folder).answer["workers"])
 
