@@ -73,6 +73,10 @@ PULL_COUNT = 8192
 SAY_AGAIN_MS = 2_000
 """A question or an order that is not answered is repeated after so long. Nothing gets lost over MPI; elsewhere it may."""
 
+PRESS_EVERY_MS = 100
+"""Unanswered share requests are looked through at most so often: thousands of them, asked at different times, would otherwise be
+looked through every millisecond."""
+
 Rewrite = Callable[[Job], Job]
 
 STORY_MAX = 64
@@ -461,6 +465,8 @@ class Coordinator:
                 request.said_at_ms = self._now_ms
                 self._send_lease(lease_id, Share(lease_id))
             volatile.press_at_ms = earlier(volatile.press_at_ms, self._press_at_ms(lease_id))
+        if volatile.press_at_ms is not None:
+            volatile.press_at_ms = max(volatile.press_at_ms, self._now_ms + PRESS_EVERY_MS)
 
     def _press_at_ms(self, lease_id: LeaseId) -> int:
         """When something is to be done about a request that is not answered."""

@@ -175,6 +175,8 @@ def decide(run: Run, allocations: Sequence[Allocation], limits: Limits, memory: 
     if run.roots_left:
         useful = room
     submit = min(room, useful, SUBMIT_MAX)
+    if submit:
+        memory = replace(memory, fed_since_ms=now_ms)  # whether the next ones would be fed shows when these have come
     why = "more workers would be fed" if submit else "what is queued is enough for what is pending"
     return Decision(submit, (), why, numbers, over=False, memory=memory)
 

@@ -57,8 +57,9 @@ FIRST_WORKER_MS = 600_000
 WARNINGS = {
     "lost": "worker {worker} on {host} is lost: {why}",
     "turned away": "a worker on {host} was turned away: {why}",
-    "outside failed": "WARNING: nobody can come in from outside any more: {why}",
-    "outside keys": "WARNING: {why}",
+    "authorised keys": "WARNING: {why}",
+    "bridge lost": "WARNING: {why}",
+    "bridge trouble": "WARNING: the bridge has trouble: {why}",
 }
 """What is told to the user beside the log: the run goes on, but not as it was meant to."""
 

@@ -1,12 +1,14 @@
 """The guardian: on an MPI rank other than 0, the process that the launcher started.
 
 It never touches MPI. Before MPI is initialised it forks the process that becomes the rank, and serves it as a nursery. If the rank is
-killed, the guardian stays: the launcher keeps its connection, notices nothing, and the other ranks go on. If the launcher is
-killed, the guardian goes, and the rank with it. This module must not know what the rank does.
+killed, the guardian stays: the launcher keeps its connection, notices nothing, and the other ranks go on. But a rank that dies while
+MPI is being initialised is waited for by all others, without end: then the guardian goes, and the launcher ends them all. If the
+launcher is killed, the guardian goes, and the rank with it. This module must not know what the rank does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -44,9 +46,10 @@ def guarded(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryCl
 
 
 def _guard(rank: int, theirs: socket.socket, prepare: Callable[[], Callable[[socket.socket], None]], launcher: int) -> NoReturn:
-    """Be the guardian: serve the rank, then end as it ended, or stay if it was killed."""
+    """Be the guardian: serve the rank, then end as it ended, or stay if it was killed after it had been ready."""
     processes.show_as("parry-guardian")
-    Nursery(theirs, prepare(), launcher).serve()
+    nursery = Nursery(theirs, prepare(), launcher)
+    nursery.serve()
     backoff = clock.Backoff()
     status = None
     while os.getppid() == launcher:
@@ -55,8 +58,23 @@ def _guard(rank: int, theirs: socket.socket, prepare: Callable[[], Callable[[soc
             status = status_if_ended if ended else None
         if status is not None and os.WIFEXITED(status):
             processes.leave(os.WEXITSTATUS(status))
+        if status is not None and not nursery.asked:
+            _end_the_world()
+            processes.leave(EXIT_STOPPED)
         clock.sleep(backoff.pause_s() if status is None else WATCH_S)
     processes.leave(EXIT_STOPPED)  # and the rank with us
+
+
+def _end_the_world() -> None:
+    """Ask MPICH's launcher to end all ranks: it takes no notice of a process that ends before MPI is initialised.
+
+    The rank would have said the same over the same socket, had it called MPI_Abort: version 1 of MPICH's process management
+    interface, in which commands are lines. Other launchers notice by themselves.
+    """
+    handle = os.environ.get("PMI_FD", "")
+    if handle.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(handle), f"cmd=abort exitcode={EXIT_STOPPED}\n".encode())
 
 
 def nursery_beside(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryClient:

@@ -64,12 +64,16 @@ class Nursery:
         control: the connection to the supervisor; one request or answer a packet.
         explore: what a forked explorer does with its socket; it does not return before it is told to leave.
         parent: process id of the parent. When that is gone, so is the run, whatever the supervisor thinks.
+
+    Attributes:
+        asked: whether the supervisor ever asked for an explorer, which it does as soon as it is ready to work.
     """
 
     def __init__(self, control: socket.socket, explore: Callable[[socket.socket], None], parent: int) -> None:
         self._control = control
         self._explore = explore
         self._parent = parent
+        self.asked = False
         self._children: set[int] = set()
         self._decoder: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 
@@ -104,6 +108,7 @@ class Nursery:
             if request.pid in self._children:
                 processes.kill_group(request.pid)
             return True
+        self.asked = True
         handles = array.array("i")
         for _, _, data in ancillary:
             handles.frombytes(data[: len(data) - len(data) % handles.itemsize])

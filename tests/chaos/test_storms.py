@@ -11,7 +11,9 @@ from support.chaos import THOROUGH, World
 from support.storms import Storm
 
 SEED = 1
-SECONDS = 60 if THOROUGH else 10
+SECONDS = 20 if THOROUGH else 10
+"""For each world; storms that last longer are for ``python -m tests.chaos``."""
+
 WORLDS = [pytest.param(World(None), id="alone"), *(pytest.param(World(mpi), id=mpi.name) for mpi in commands.mpis())]
 
 

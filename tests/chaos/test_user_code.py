@@ -132,8 +132,8 @@ def test_stuck_alone(folder):
 
 @pytest.mark.timeout(240)
 def test_interpreter_lock(world, folder):
-    """Protects long calls into C: a worker whose job keeps the interpreter lock for minutes is not declared dead."""
-    seconds, timeout = (60, "5") if THOROUGH and world.mpi == commands.mpis()[0] else (5, "2")
+    """Protects long calls into C: a worker whose job keeps the interpreter lock for many heartbeats is not declared dead."""
+    seconds, timeout = (20, "4") if THOROUGH and world.mpi == commands.mpis()[0] else (5, "2")
     environment = {**world.environment, "TROUBLE_S": str(seconds)}
     command = world.command(*words("sleep_in_c", "--heartbeat-timeout", timeout, "--patience", "10m"))
     finished = commands.run(command, folder=folder, environment=environment, deadline_s=seconds + 60)

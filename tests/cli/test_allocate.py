@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
-from support.commands import parry_mpi, run, started, wait_until
+from support.commands import ROOT, parry_mpi, run, started, wait_until
 from support.disk import QUEENS
 
 from parry_mpi.core.state import State
@@ -142,6 +143,14 @@ def test_wrong_use(site):
     finished = run(parry_mpi("allocate", site.run_dir, "--script", "nowhere.sbatch"))
     assert (2, 1) == (finished.code, len(finished.stderr.splitlines())), finished
     assert "nowhere.sbatch does not exist" in finished.stderr
+
+
+def test_described():
+    """Protects readers: the page for clusters names each option that there is, and no other."""
+    options = set(re.findall(r"^ {2}(--[\w-]+)", run(parry_mpi("allocate", "--help")).stdout, re.MULTILINE))
+    page = (ROOT / "docs" / "cluster.md").read_text()
+    assert options - {"--dry-run"} == set(re.findall(r"^\| `(--[\w-]+)", page, re.MULTILINE))
+    assert "`--dry-run`" in page
 
 
 def test_names(tmp_path):

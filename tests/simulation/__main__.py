@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.large import measure
+from support.large import SECONDS_EACH, measure
 from support.simulation import Simulation
 
 
@@ -51,12 +51,13 @@ def main() -> int:
     what.add_argument("--seed", type=int)
     what.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "LAST"))
     what.add_argument("--large", type=int, metavar="WORKERS")
+    parser.add_argument("--seconds-each", type=int, default=SECONDS_EACH, help="work for each worker of a large run")
     chosen = parser.parse_args()
     if chosen.seed is not None:
         return replay(chosen.seed)
     if chosen.seeds is not None:
         return many(*chosen.seeds)
-    print(measure(chosen.large))
+    print(measure(chosen.large, chosen.seconds_each))
     return 0
 
 

@@ -12,7 +12,7 @@ from parry_mpi.runtime import batch
 from parry_mpi.store.access import ACCESS_NAME
 from parry_mpi.store.readers import read_status
 
-POINTS = 4000
+POINTS = 20_000
 SWEEP = '''
 """Points that each take a while, so that many are pending."""
 import os, time

@@ -25,9 +25,9 @@ UTS = {"PROBLEM": str(ROOT / "jobs" / "uts.py"), "PARAMETERS": "tree=T3"}
 UTS_ANSWER = {"nodes": 4112897, "depth": 1572, "leaves": 3599034}
 """What the authors of the benchmark count."""
 
-DEPTH = 11
+DEPTH = 15
 PAUSE_MS = 15
-"""A tree that three workers explore for 20 s, unless they are told to hurry."""
+"""A tree that three workers explore for five minutes, however slow the machine, unless they are told to hurry: then for a second."""
 
 DEADLINE_S = 150
 """For a wait that includes Slurm's own: a requeued batch job is looked at again after 5 s, a dead one is cleaned up after as many."""
@@ -96,7 +96,10 @@ def test_runs_to_the_answer(submit):
         jobs["srun"] = submit(**UTS, LAUNCHER="srun --mpi=pmi2", name="srun")
     for name, job in jobs.items():
         assert job.wait(DEADLINE_S) == "COMPLETED", f"{name}: {job.output}"
-        assert (UTS_ANSWER, 3) == (job.answer["result"], job.answer["workers"]), f"{name}: {job.output}"
+        assert UTS_ANSWER == job.answer["result"], f"{name}: {job.output}"
+        assert job.answer["workers"] >= 2, (
+            f"{name}: {job.output}"
+        )  # alone it would be one; the last may come too late for this tree
 
 
 def test_on_the_distributions_open_mpi(submit, slow, tmp_path):
@@ -107,12 +110,13 @@ def test_on_the_distributions_open_mpi(submit, slow, tmp_path):
     first = submit(found[0], **UTS, LAUNCHER=found[0].mpiexec[0], name="uts")
     second = submit(found[0], **slow, LAUNCHER=found[0].mpiexec[0], name="slow")
     wait_until_busy(tmp_path / "slow")
-    (tmp_path / "hurry").touch()
     second.warn()
     assert first.wait(DEADLINE_S) == "COMPLETED", first.output
-    assert (UTS_ANSWER, 3) == (first.answer["result"], first.answer["workers"])
+    assert UTS_ANSWER == first.answer["result"]
+    wait_until_busy(tmp_path / "slow", restarts=1)
+    (tmp_path / "hurry").touch()
     assert second.wait(DEADLINE_S) == "COMPLETED", second.output
-    assert second.answer["result"] == nodes_of(DEPTH), second.output
+    assert_exact(second, restarts=1)
 
 
 def test_goes_on_after_walltimes(slurm, submit, slow, tmp_path):
@@ -129,6 +133,8 @@ def test_goes_on_after_walltimes(slurm, submit, slow, tmp_path):
             job.warn()
     wait_until(lambda: "goes on" in refused.output, "a successor was submitted", DEADLINE_S)
     wait_until_busy(tmp_path / "refused", workers=2, restarts=1)
+    for name in jobs:
+        wait_until_busy(tmp_path / name, restarts=2)
     (tmp_path / "hurry").touch()
     for job in jobs.values():
         assert job.wait(DEADLINE_S) == "COMPLETED", job.output
@@ -161,8 +167,11 @@ def test_goes_on_after_trouble(slurm, submit, slow, tmp_path):
         wait_until(lambda: unlucky.field("JobState") != "RUNNING", "the node is gone", DEADLINE_S)
     finally:
         slurm.call("scontrol", "update", f"nodename={node}", "state=resume")
+    lives = (("requeued", requeued, 2), ("cancelled", again, 2), ("unlucky", unlucky, 1))
+    for name, _, restarts in lives:
+        wait_until_busy(tmp_path / name, restarts=restarts)
     (tmp_path / "hurry").touch()
-    for job, restarts in ((requeued, 2), (again, 2), (unlucky, 1)):
+    for _, job, restarts in lives:
         assert job.wait(DEADLINE_S) == "COMPLETED", job.output
         assert_exact(job, restarts)
 
@@ -178,7 +187,8 @@ MISTAKES = {
 def test_ends_at_last(submit, tmp_path):
     """Protects users and their site from a job that comes again for ever: a mistake ends it with one clear line, no progress soon."""
     queens = {"PROBLEM": str(ROOT / "jobs" / "queens.py")}
-    stuck = submit(**queens, OPTIONS="--json --stop-after 0", name="stuck")
+    # One rank and a bridge: it coordinates, and nobody explores.
+    stuck = submit(None, "--ntasks=1", **queens, OPTIONS="--json --bridge 127.0.0.1:0 --stop-after 0", name="stuck")
     wrong = {name: submit(**(queens | parameters), name="wrong") for name, (parameters, _) in MISTAKES.items()}
     for name, job in wrong.items():
         assert job.wait(DEADLINE_S) == "FAILED", f"{name}: {job.output}"

@@ -15,7 +15,7 @@ from parry_mpi.core.state import Changes, Counters
 from parry_mpi.errors import StoreLocked, StoreMismatch, UsageError
 from parry_mpi.job import WHOLE, Job
 from parry_mpi.store.holder import this_process
-from parry_mpi.store.readers import HEARTBEAT_WATCH_S, read_result, read_status, retry
+from parry_mpi.store.readers import HEARTBEAT_WATCH_S, last_published, read_result, read_status, retry
 from parry_mpi.store.run_directory import RunDirectory
 
 POISON = Quarantined(Job(b"x", killed=5, depth=3, weight=WHOLE // 4), "ZeroDivisionError", "Traceback", "node7")
@@ -91,6 +91,19 @@ def test_status_of_a_live_run(tmp_path):
     assert (after["live"], after["reports"]) == (False, 5)
     dead_holder_lock(folder, 3)
     assert read_status(folder)["live"] is False
+
+
+def test_what_the_last_life_published(tmp_path):
+    """Protects what one life learns from another: it can be read by the next one, and nonsense is read as nothing."""
+    folder = tmp_path / "run"
+    with RunDirectory.open(folder, QUEENS) as directory:
+        assert last_published(folder) == {}
+        directory.initialize(Changes(Counters()), b"")
+        directory.publish({"stopping_s": 2.5})
+    with RunDirectory.open(folder, QUEENS):
+        assert last_published(folder) == {"stopping_s": 2.5}
+    (folder / "status.json").write_text("[1, 2")
+    assert last_published(folder) == {}
 
 
 @pytest.mark.parametrize("alive", [False, True])

@@ -38,7 +38,7 @@ TIMED_EVERY = 11
 """Reading the clock costs as much as half a step, so only some steps are timed; a prime number, so that no pattern is met."""
 
 SECONDS_EACH = 8
-"""How much work there is for each worker."""
+"""How much work there is for each worker, if nothing else is said: little more than it takes to spread it from one root."""
 
 
 def cost_of_the_clock_s() -> float:
@@ -167,10 +167,15 @@ class Stretch:
 
 
 class LargeRun:
-    """One coordinator, many workers, one pile; nothing fails."""
+    """One coordinator, many workers, one pile; nothing fails.
 
-    def __init__(self, workers: int) -> None:
-        self._units = workers * SECONDS_EACH * 1_000_000 // UNIT_US
+    Args:
+        workers: how many.
+        seconds_each: how much work there is for each of them.
+    """
+
+    def __init__(self, workers: int, seconds_each: int) -> None:
+        self._units = workers * seconds_each * 1_000_000 // UNIT_US
         self.coordinator = Coordinator(State(), Settings(FINGERPRINT))
         self.now_us = 0
         self._inbox: deque[tuple[int, list]] = deque()
@@ -325,6 +330,6 @@ class LargeRun:
             self._spoken(index, virtual.explored(event, None, self.now_us // 1000))
 
 
-def measure(workers: int) -> Measured:
+def measure(workers: int, seconds_each: int = SECONDS_EACH) -> Measured:
     """Run with so many workers and say how it went."""
-    return LargeRun(workers).run()
+    return LargeRun(workers, seconds_each).run()

@@ -75,7 +75,10 @@ def test_everybody_fed_for_long():
     run = Run(pending=0, leased=3, workers=3, busy=3)
     memory = decide(run, [], LIMITS, FRESH, NOW_MS).memory
     assert 0 == decide(run, [], LIMITS, memory, NOW_MS + STEADY_MS - 1).submit
-    assert 1 == decide(run, [], LIMITS, memory, NOW_MS + STEADY_MS).submit
+    submitted = decide(run, [], LIMITS, memory, NOW_MS + STEADY_MS)
+    assert 1 == submitted.submit
+    assert 0 == decide(run, [RUNNING], LIMITS, submitted.memory, NOW_MS + STEADY_MS + 1000).submit
+    assert 1 == decide(run, [RUNNING], LIMITS, submitted.memory, NOW_MS + 2 * STEADY_MS).submit
     memory = decide(replace(run, busy=2), [], LIMITS, memory, NOW_MS + 1000).memory
     memory = decide(run, [], LIMITS, memory, NOW_MS + 2000).memory
     assert 0 == decide(run, [], LIMITS, memory, NOW_MS + STEADY_MS).submit

@@ -174,6 +174,22 @@ def test_stop(make, tmp_path):
     assert (3, False, "stopped") == (stored.counters.nodes, stored.finished, stored.phase)
 
 
+def test_what_stopping_took(make):
+    """Protects the next walltime: how long commits and stopping took is published, for the next life to plan with."""
+    setup = make()
+    setup.join()
+    assert "stopping_s" not in setup.loop.status()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    setup.loop.turn()
+    setup.report(3, remaining=(ROOT,))
+    setup.say(Goodbye(ME))
+    setup.turn_until(lambda: setup.loop.ended, "it ended")
+    setup.loop.stopped()
+    status = setup.loop.status()
+    assert status["stopping_s"] >= status["commit_s"] >= 0
+    assert status["stopping_s"] == setup.loop.status()["stopping_s"]
+
+
 def test_deadline(make):
     """Protects a plan: the run stops by itself when the time has come, and says why."""
     setup = make()
@@ -364,11 +380,11 @@ def test_what_happens_at_the_gate(make, tmp_path):
     """Protects whoever has to know who knocked: it is in the log, and told if nobody can come in any more."""
     guest = OneGuest()
     setup = make(hub=guest, gate=guest)
-    guest.noted = [("outside refused", {"address": "127.0.0.1", "why": "unknown key"}), ("outside failed", {"why": "it ended"})]
+    guest.noted = [("outside refused", {"address": "127.0.0.1", "why": "unknown key"}), ("bridge lost", {"why": "it ended"})]
     setup.loop.turn()
     log = (tmp_path / "run" / "log.jsonl").read_text()
     assert '"address":"127.0.0.1"' in log.replace(": ", ":")
-    assert ["WARNING: nobody can come in from outside any more: it ended"] == setup.warnings
+    assert ["WARNING: it ended"] == setup.warnings
 
 
 def test_guests_are_named(make):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.desk import Desk, hello, parts, report
 
-from parry_mpi.core.coordinator import SAY_AGAIN_MS
+from parry_mpi.core.coordinator import PRESS_EVERY_MS, SAY_AGAIN_MS
 from parry_mpi.core.events import Committed, Failure, Phase, ProblemRaised, RootsRead, StopAsked, Tick
 from parry_mpi.core.messages import Ack, Alive, Bundle, Die, Finished, GetJob, Goodbye, Rejoin, Share, Stop
 from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS
@@ -123,6 +123,23 @@ class TestSharing:
         desk.step(Tick(), after_ms=200)
         assert ([Die(1)], [Die(2)]) == (desk.heard(1), desk.heard(2))
         assert (["Bundle"], ["Bundle"]) == (desk.kinds(3), desk.kinds(4))
+
+    def test_many_silent_leases(self):
+        """Protects the coordinator's time: leases asked one after the other are pressed together, soon after each is due."""
+        leases = 20
+        desk = Desk(parts(leases))
+        for peer in range(leases):
+            desk.works(peer)
+        for peer in range(leases, 2 * leases):
+            desk.says(peer, GetJob(desk.joins(peer)), after_ms=10)
+        looks, said = 0, 0
+        for _ in range(3 * leases):
+            if desk.effects.wake_at_ms >= 2 * SAY_AGAIN_MS:
+                break
+            desk.step(Tick(), after_ms=desk.effects.wake_at_ms - desk.now_ms)
+            looks, said = looks + 1, said + len(desk.effects.sends)
+        assert leases == said
+        assert looks <= leases * 10 // PRESS_EVERY_MS + 2
 
 
 class TestHeartbeats:

@@ -11,9 +11,14 @@ import pytest
 from support.commands import alive, children, wait_until
 
 RANK = """
-import os, signal, sys
+import os, signal, socket, sys
 from parry_mpi.runtime.guardian import guarded
 nursery = guarded(lambda: lambda end: None)
+if "too early" not in sys.argv:
+    nursery.spawn(socket.socketpair()[1])
+    said = 0
+    while said < 2:  # that its explorer is there, and that it is gone
+        said += len(nursery.answers(None))
 if "lets go" in sys.argv:
     nursery.close()
 sys.stdout.write("rank\\n")
@@ -41,6 +46,16 @@ def test_ends_as_the_rank_ends(code):
     """Protects the exit code: the launcher sees the rank's."""
     with start(RANK, str(code)) as guardian:
         assert guardian.wait(20) == code
+
+
+def test_goes_when_the_rank_is_killed_too_early():
+    """Protects from a hang: a rank that dies while MPI is initialised would be waited for by all others for ever."""
+    with start(RANK, "too early") as guardian:
+        assert guardian.stdout is not None
+        assert guardian.stdout.readline() == "rank\n"
+        (rank,) = children(guardian.pid)
+        os.kill(rank, signal.SIGKILL)
+        assert guardian.wait(20) == 75
 
 
 def test_stays_when_the_rank_is_killed():

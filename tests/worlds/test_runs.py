@@ -48,6 +48,12 @@ def world(request) -> Mpi | None:
     return request.param
 
 
+@pytest.fixture(params=all_worlds()[:2])
+def some_world(request) -> Mpi | None:
+    """One MPI, and none: for what depends on there being ranks, but not on whose they are."""
+    return request.param
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     (tmp_path / "steps.py").write_text(STEPS)
@@ -79,14 +85,16 @@ def test_answer(world, folder):
     assert [path.name for path in (folder / "runs").iterdir()] == ["queens-n=8"]
 
 
-def test_json(world, folder):
+def test_json(some_world, folder):
     """Protects scripts: the last line on stdout is one JSON object with the keys that were promised."""
-    finished = run(command(world, "run", "steps.py", "depth=7", "--json"), folder=folder, environment=environment(world))
+    finished = run(
+        command(some_world, "run", "steps.py", "depth=7", "--json"), folder=folder, environment=environment(some_world)
+    )
     answer = finished.answer
     assert finished.code == 0, finished
     assert answer.pop("seconds") > 0
     assert answer.pop("solved") >= 1
-    assert answer.pop("workers") in ({1} if world is None else {1, 2})  # a rank that starts late finds the work done
+    assert answer.pop("workers") in ({1} if some_world is None else {1, 2})  # a rank that starts late finds the work done
     assert answer == {
         "result": 255,
         "complete": True,
@@ -184,15 +192,17 @@ def test_structured_results(folder):
     assert run(parry_mpi("result", "runs/shape"), folder=folder).stdout == printed
 
 
-def test_quarantine_and_retry(world, folder):
+def test_quarantine_and_retry(some_world, folder):
     """Protects the truth: jobs that cannot be explored are listed, the exit code says incomplete, and retry puts them back."""
-    words = command(world, "run", "steps.py", "depth=4", "poison=5", "--on-error", "quarantine", "--json", "--run-dir", "here")
-    incomplete = run(words, folder=folder, environment=environment(world))
+    words = command(
+        some_world, "run", "steps.py", "depth=4", "poison=5", "--on-error", "quarantine", "--json", "--run-dir", "here"
+    )
+    incomplete = run(words, folder=folder, environment=environment(some_world))
     answer = incomplete.answer
     assert (incomplete.code, *(answer[key] for key in ("result", "complete", "quarantined"))) == (3, 24, False, 1), incomplete
     assert "ValueError: this node is poison" in incomplete.stderr
     assert "parry-mpi retry here" in lines(incomplete.stderr)[-1]
-    assert run(words, folder=folder, environment=environment(world)).code == 3
+    assert run(words, folder=folder, environment=environment(some_world)).code == 3
     assert run(parry_mpi("result", "here"), folder=folder).code == 3
     assert "incomplete" in run(parry_mpi("status", "here"), folder=folder).stdout
     retried = run(parry_mpi("retry", "here"), folder=folder)
@@ -201,17 +211,17 @@ def test_quarantine_and_retry(world, folder):
 
 
 @pytest.mark.parametrize("isolation", ["process", "none"])
-def test_isolation(world, folder, isolation):
+def test_isolation(some_world, folder, isolation):
     """Protects the choice between safety and simplicity: the answer is the same in both."""
-    words = command(world, "run", "steps.py", "depth=8", "--isolation", isolation)
-    finished = run(words, folder=folder, environment=environment(world))
+    words = command(some_world, "run", "steps.py", "depth=8", "--isolation", isolation)
+    finished = run(words, folder=folder, environment=environment(some_world))
     assert (finished.code, finished.stdout.strip()) == (0, "511"), finished
 
 
-def test_prints_of_the_problem(world, folder):
+def test_prints_of_the_problem(some_world, folder):
     """Protects the JSON line from what the user's code prints: it is the last one."""
     (folder / "loud.py").write_text(STEPS.replace("return 1\n", "print('at', node, flush=True); return 1\n"))
-    finished = run(command(world, "run", "loud.py", "depth=4", "--json"), folder=folder, environment=environment(world))
+    finished = run(command(some_world, "run", "loud.py", "depth=4", "--json"), folder=folder, environment=environment(some_world))
     assert finished.answer["result"] == 31, finished
 
 
