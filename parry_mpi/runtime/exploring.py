@@ -84,7 +84,7 @@ class Exploring:
             case _:
                 unreachable(order)
 
-    def _improve(self, score: int | float | None) -> None:
+    def _improve(self, score: float | None) -> None:
         """Note a score that is known; own ones that are not told yet may be better."""
         if score is not None and (self._incumbent is None or score < self._incumbent):
             self._incumbent = score

@@ -31,7 +31,7 @@ def searched(request):
         yield answer
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", worlds)
 def test_world(name, searched):
     """Protects the answer: at every moment each node is in one place, and from every moment the run can be completed."""

@@ -23,7 +23,7 @@ VECTORS = json.loads(vectors.PATH.read_text())
 HANDSHAKE = {name: bytes.fromhex(value) for name, value in VECTORS["handshake"].items() if " " not in value and ":" not in value}
 
 KINDS = (*typing.get_args(FromWorker), *typing.get_args(FromCoordinator))
-DEFAULTS = {"[]": (), "false": False, '""': "", "0": 0}
+DEFAULTS = {"[]": (), "false": False, '""': "", "0": 0, "nil": None}
 
 
 def section(title: str) -> str:

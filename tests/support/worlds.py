@@ -447,7 +447,9 @@ class World:
 
 def new_worker(rules: Rules, token: str, now_ms: int) -> VirtualWorker:
     """A worker process that has just begun."""
-    return VirtualWorker(Worker(hello(token), now_ms), ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising, winning=rules.winning))
+    return VirtualWorker(
+        Worker(hello(token), now_ms), ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising, winning=rules.winning)
+    )
 
 
 def forged(lease_id: LeaseId, seq: int) -> list:
