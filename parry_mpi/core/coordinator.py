@@ -343,7 +343,7 @@ class Coordinator:
                 self._send_lease(lease_id, Die(lease_id))
                 self._void(lease_id, lease.jobs, (), killing=False)
             else:
-                self._send_lease(lease_id, Incumbent(event.score))
+                self._send_lease(lease_id, Incumbent(lease_id, event.score))
         if event.enough:
             self._record(Decided())
 

@@ -195,8 +195,14 @@ class Die(Message, frozen=True):
 
 
 class Incumbent(Message, frozen=True):
-    """Something better was found: what cannot be better than this score need not be explored."""
+    """Something better was found: under this lease, what cannot be better than this score need not be explored.
 
+    Args:
+        lease: of this coordinator's: what an earlier one said of solutions that it did not commit means nothing any more.
+        score: how good it is; the smallest is the best.
+    """
+
+    lease: LeaseId
     score: int | float
 
 

@@ -105,8 +105,9 @@ FromExplorer = HandedOver | Raised | Died
 
 
 class Improve(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """To the explorer: something with this score is known; what cannot be better need not be explored."""
+    """To the explorer: something with this score is known; under this lease, what cannot be better need not be explored."""
 
+    lease: LeaseId
     score: int | float
 
 
@@ -266,8 +267,8 @@ class Worker:
                     self._abandon_lease(actions)
                     self._ask_for_work(actions, now_ms)
             case Incumbent():
-                if self.lease is not None:
-                    actions.orders.append(Improve(message.score))
+                if message.lease == self.lease:
+                    actions.orders.append(Improve(message.lease, message.score))
             case _:
                 unreachable(message)
 

@@ -65,10 +65,8 @@ class Exploring:
             self._explored_us = 0
             self._stretch = 0 if order.careful else None
             self._want = Want.CHECKPOINT if order.careful else Want.SPLIT if order.split else None
-            self._improve(order.incumbent)
-            return
-        if isinstance(order, Improve):
-            self._improve(order.score)
+            # Only what the coordinator took is known: what was found under the last lease may have come to nothing with it.
+            self._incumbent = order.incumbent
             return
         if self._begin is None or order.lease != self._begin.lease:
             return
@@ -79,18 +77,19 @@ class Exploring:
                 self._stretch = order.stretch or None
                 if order.split:
                     self._want = Want.SPLIT
+            case Improve():
+                self._improve(order.score)
             case Abandon():
                 self._stop()
             case _:
                 unreachable(order)
 
-    def _improve(self, score: float | None) -> None:
-        """Note a score that is known; own ones that are not told yet may be better."""
-        if score is not None and (self._incumbent is None or score < self._incumbent):
-            self._incumbent = score
-        if self._exploration is not None and self._incumbent is not None:
+    def _improve(self, score: float) -> None:
+        """Note a score that is known; own ones may be better."""
+        self._incumbent = score if self._incumbent is None else min(self._incumbent, score)
+        if self._exploration is not None:
             known = self._exploration.incumbent
-            self._exploration.incumbent = self._incumbent if known is None else min(known, self._incumbent)
+            self._exploration.incumbent = score if known is None else min(known, score)
 
     def turn(self) -> FromExplorer | None:
         """Explore one slice, or hand over if that is wanted or nothing is left to explore.
@@ -161,7 +160,6 @@ class Exploring:
         remaining = () if exploration.done else exploration.remaining(apart=careful)
         if exploration.improved:
             self._told_at_us = clock.now_us()
-        self._incumbent = exploration.incumbent
         found = exploration.take_found()
         value = self._task.encode_found(found.value) if found.nodes else b""
         told = HandedOver(begin.lease, found.nodes, value, self._explored_us, found.solved, remaining, shared)

@@ -47,7 +47,7 @@ MESSAGES: tuple[Message, ...] = (
     messages.Ack(LeaseId(17), 1),
     messages.Share(LeaseId(17)),
     messages.Die(LeaseId(17)),
-    messages.Incumbent(3.5),
+    messages.Incumbent(LeaseId(17), 3.5),
     messages.Stop(),
     messages.Finished(),
     messages.Rejoin(),

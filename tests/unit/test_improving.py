@@ -12,7 +12,7 @@ from parry_mpi.core.ids import LeaseId
 from parry_mpi.core.messages import Die, Finished, GetJob, Incumbent, Stop
 from parry_mpi.core.records import Decided, Voided
 from parry_mpi.core.state import State
-from parry_mpi.core.worker import Actions, Begin, Go, HandedOver, Improve
+from parry_mpi.core.worker import Abandon, Actions, Begin, Go, HandedOver, Improve
 from parry_mpi.job import WHOLE, Job
 from parry_mpi.problem import Decision, Optimisation
 from parry_mpi.runtime import exploring as module
@@ -28,14 +28,14 @@ class TestCoordinator:
     def test_everybody_is_told(self):
         """Protects time: whoever explores hears of every improvement, and whoever begins later knows it from the start."""
         desk = Desk(parts(3))
-        desk.works(1)
-        desk.works(2)
+        first, second = desk.works(1), desk.works(2)
         desk.step(Improved(5))
-        assert [Incumbent(5)] == desk.heard(1) == desk.heard(2)
+        assert ([Incumbent(first.lease, 5)], [Incumbent(second.lease, 5)]) == (desk.heard(1), desk.heard(2))
         assert ["improved"] == desk.notes()
-        assert 5 == desk.works(3).incumbent
+        third = desk.works(3)
+        assert 5 == third.incumbent
         desk.step(Improved(-2.5))
-        assert [Incumbent(-2.5)] == desk.heard(3)
+        assert [Incumbent(third.lease, -2.5)] == desk.heard(3)
         assert Phase.EXPLORING is desk.coordinator.phase
 
     def test_enough(self):
@@ -88,13 +88,17 @@ class TestWorker:
     def test_passed_on(self):
         """Protects time: the explorer hears of an improvement while it explores, and at the beginning."""
         life = exploring()
-        assert Actions(orders=[Improve(3)]) == life.hears(Incumbent(3))
-        assert NOTHING == working().hears(Incumbent(3))
+        assert Actions(orders=[Improve(7, 3)]) == life.hears(Incumbent(7, 3))
+
+    def test_not_under_another_lease(self):
+        """Protects the optimum: what a coordinator said before it forgot it, in a crash, prunes nothing under a later lease."""
+        assert NOTHING == exploring().hears(Incumbent(6, 3))
+        assert NOTHING == working().hears(Incumbent(7, 3))
 
     def test_stop_is_still_heard(self):
         """Protects a stop: an improvement does not stand in its way."""
         life = exploring()
-        life.hears(Incumbent(3))
+        life.hears(Incumbent(7, 3))
         assert life.hears(Stop()).orders
 
 
@@ -160,9 +164,22 @@ class TestExplorer:
         task = Task(Least())
         it = Exploring(task, None)
         it.order(Begin(LEASE, (WHOLE_TREE,), incumbent=10))
-        it.order(Improve(1))
+        it.order(Improve(LEASE, 1))
         told = told_by(it)
         assert 0 == task.values.decode(told.value).objective
+
+    def test_nothing_is_known_of_a_lease_that_is_over(self):
+        """Protects the optimum: what was found under a lease that came to nothing must be found again, so it prunes nothing later."""
+        task = Task(Least())
+        it = Exploring(task, None)
+        it.order(Begin(LEASE, (WHOLE_TREE,), incumbent=1))
+        assert 0 == task.values.decode(told_by(it).value).objective
+        it.order(Abandon(LEASE))
+        later = LeaseId(LEASE + 1)
+        it.order(Improve(LEASE, 0))
+        it.order(Begin(later, (WHOLE_TREE,), incumbent=1))
+        it.order(Improve(LEASE, 0))
+        assert 0 == task.values.decode(told_by(it).value).objective
 
     def test_improvements_come_now_and_then(self, monkeypatch):
         """Protects the coordinator: however often a search improves at its beginning, it tells so at a bounded rate."""
