@@ -153,6 +153,10 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
         """Return the score at which the search is over, None to search everything."""
         return None
 
+    def describe(self, result: Value) -> str:
+        """Return what a complete result means, in a few words for a person; "" if it speaks for itself."""
+        return ""
+
     def prunes(self, node: Node, incumbent: Number) -> bool:
         """Whether nothing at this node or below it can have a better score than this one."""
         return False
@@ -261,6 +265,9 @@ class Decision(Problem[Node, Any], Generic[Node, Value]):
             raise ValueError(f"verify() rejects the witness {value!r:.500} that was found on {host}")
         return self.combine(result, value)
 
+    def describe(self, result: Value | None) -> str:
+        return "there is none" if result is None else "there is one"
+
     def score(self, value: Value | None) -> Number | None:
         return None if value is None else 0
 
@@ -337,6 +344,11 @@ class Optimisation(Problem[Node, Any], Generic[Node, Value]):
         if better is not None and better is not result and not self.verify(better.objective, better.solution):
             raise ValueError(f"verify() rejects the solution {better!r:.500} that was found on {host}")
         return better
+
+    def describe(self, result: Best[Value] | None) -> str:
+        if result is None:
+            return "there is no solution"
+        return f"the best is {result.objective}" + (f", or better by less than {self.gap}" if self.gap else "")
 
     def score(self, value: Best[Value] | None) -> Number | None:
         return None if value is None else self._signed(value.objective)

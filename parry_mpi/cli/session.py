@@ -27,7 +27,7 @@ from parry_mpi.store.identity import Identity, plain_parameters
 from parry_mpi.store.naming import default_run_directory
 from parry_mpi.store.readers import read_result
 from parry_mpi.store.run_directory import RunDirectory
-from parry_mpi.task import Task
+from parry_mpi.task import Task, call
 from parry_mpi.transport import launcher, mpi
 from parry_mpi.transport.base import Transport
 from parry_mpi.transport.joined import JoinedTransport
@@ -239,16 +239,18 @@ def _ending(prepared: Prepared, path: Path, outcome: Outcome, quarantined: tuple
         workers=view.workers_seen,
         seconds=outcome.seconds,
         stopped=outcome.stopped,
+        meaning=_meaning(prepared, outcome.result) if outcome.complete else "",
     )
 
 
 def _ending_of_finished(prepared: Prepared, directory: RunDirectory) -> Ending:
     assert directory.snapshot is not None, "a finished run has a state"
     counters = directory.snapshot.counters
+    result = prepared.task.values.decode(directory.result)
     return Ending(
         run_dir=directory.path,
         parameters=parameters.all_parameters(prepared.task.problem),
-        result=prepared.task.values.decode(directory.result),
+        result=result,
         complete=True,
         finished=True,
         explored=1.0,
@@ -256,4 +258,9 @@ def _ending_of_finished(prepared: Prepared, directory: RunDirectory) -> Ending:
         solved=counters.solved,
         killings=counters.killings,
         restarts=counters.restarts,
+        meaning=_meaning(prepared, result),
     )
+
+
+def _meaning(prepared: Prepared, result: Any) -> str:
+    return str(call(prepared.task.problem.describe, result))

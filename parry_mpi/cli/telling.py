@@ -42,6 +42,7 @@ class Ending:
         seconds: how long this life of the run took; 0 for one that is only read.
         stopped: why it was stopped, or "".
         failed: whether the problem raised, which ends a run early too.
+        meaning: what a complete result means, in the problem's words, or "".
     """
 
     run_dir: Path
@@ -59,6 +60,7 @@ class Ending:
     seconds: float = 0.0
     stopped: str = ""
     failed: bool = False
+    meaning: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -154,4 +156,5 @@ def _summary(ending: Ending) -> str:
     )
     how = "complete" if ending.complete else "finished"
     took = f" in {time_text(ending.seconds)}" if ending.seconds else f", read from {ending.run_dir}"
-    return f"{how}{took}: {', '.join(parts)}"
+    meaning = f"{ending.meaning}; " if ending.meaning and ending.complete else ""
+    return f"{how}{took}: {meaning}{', '.join(parts)}"

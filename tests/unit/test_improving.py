@@ -14,7 +14,7 @@ from parry_mpi.core.records import Decided, Voided
 from parry_mpi.core.state import State
 from parry_mpi.core.worker import Abandon, Actions, Begin, Go, HandedOver, Improve
 from parry_mpi.job import WHOLE, Job
-from parry_mpi.problem import Decision, Optimisation
+from parry_mpi.problem import Best, Decision, Optimisation
 from parry_mpi.runtime import exploring as module
 from parry_mpi.runtime.exploring import Exploring
 from parry_mpi.search import explore_all
@@ -206,3 +206,11 @@ def test_oracle():
     """Protects every comparison: the sequential search stops at the first witness, and finds the least of all."""
     assert (5, True) == ((found := explore_all(Task(Leaf(wanted=5))))[0], found[1] < 127)
     assert 0 == explore_all(Task(Least()))[0].objective
+
+
+def test_described():
+    """Protects the reader of an answer: "null" is said in words, and an optimum within a gap is not called more than that."""
+    assert ("there is none", "there is one") == (Leaf().describe(None), Leaf().describe(5))
+    assert ("there is no solution", "the best is 3") == (Least().describe(None), Least().describe(Best(3, 66)))
+    gapped = type("Gapped", (Least,), {"gap": 2, "__module__": __name__})
+    assert "the best is 3, or better by less than 2" == gapped().describe(Best(3, 66))
