@@ -17,7 +17,6 @@ Known answers (of the challenge's graphs): hamming6-2 32, hamming6-4 4, hamming8
 from __future__ import annotations
 
 import itertools
-import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -31,15 +30,14 @@ from parry_mpi import Best, Engine, Explore, Optimisation, Slice, Stack, compile
 WORD = 64
 """Bits in a word of a set."""
 
-HEADER = 3
+HEADER = 2
 """Words of a node before its sets."""
 
 N_MAX = 4096
 """Most vertices of a graph; more would make nodes of more than a kilobyte."""
 
-Node = tuple[int, int, int, Any, Any]
-"""Size of the clique; what no clique below can exceed; digest of the graph, so that no run goes on with another one; and two sets of
-vertices, the clique and its candidates."""
+Node = tuple[int, int, Any, Any]
+"""Size of the clique, what no clique below can exceed, and two sets of vertices: the clique and its candidates."""
 
 
 class Clique(Optimisation[Node, list[int]]):
@@ -90,22 +88,25 @@ class Clique(Optimisation[Node, list[int]]):
     @cached_property
     def node_dtype(self) -> np.dtype[Any]:  # type: ignore[override]
         words = (self.neighbours.shape[1],)
-        header = [(name, "<u8") for name in ("size", "bound", "graph")]
+        header = [(name, "<u8") for name in ("size", "bound")]
         return np.dtype([*header, ("clique", "<u8", words), ("candidates", "<u8", words)])
+
+    def inputs(self) -> list[str]:
+        return [self.file] if self.file else []
 
     def roots(self) -> list[Node]:
         count = len(self.graph)
         everything = packed(np.ones((1, count), bool))[0]
-        return [(0, count, zlib.crc32(self.graph.tobytes()), np.zeros_like(everything), everything)]
+        return [(0, count, np.zeros_like(everything), everything)]
 
     def children(self, node: Node) -> Iterator[Node]:
-        size, _, graph, clique, candidates = node
+        size, _, clique, candidates = node
         coloured = self.colour(integer(candidates))
         for index in reversed(range(len(coloured))):
             vertex, colour = coloured[index]
             before = sum(1 << other for other, _ in coloured[:index])
             larger, rest = integer(clique) | 1 << vertex, before & integer(self.neighbours[vertex])
-            yield size + 1, size + colour, graph, bits(larger, len(clique)), bits(rest, len(clique))
+            yield size + 1, size + colour, bits(larger, len(clique)), bits(rest, len(clique))
 
     def colour(self, candidates: int) -> list[tuple[int, int]]:
         """Return the candidates with their colours 1, 2, ..., class by class: no two neighbours have the same."""
@@ -125,7 +126,7 @@ class Clique(Optimisation[Node, list[int]]):
         return node[0]
 
     def solution(self, node: Node) -> list[int]:
-        return self.vertices(node[3])
+        return self.vertices(node[2])
 
     def vertices(self, clique: Any) -> list[int]:
         """Return a set of bits as the graph's own numbers."""
@@ -183,7 +184,6 @@ def extend_cliques(cliques: Any, height: int, budget: int, known: int, neighbour
         lowest = min(lowest, height)
         nodes += 1
         size, bound = int(np.int64(cliques[height, 0])), int(np.int64(cliques[height, 1]))
-        graph = cliques[height, 2]
         if bound <= known:
             continue
         for word in range(words):
@@ -200,7 +200,7 @@ def extend_cliques(cliques: Any, height: int, budget: int, known: int, neighbour
             place, bit = vertex // WORD, np.uint64(1) << np.uint64(vertex % WORD)
             if size + colours[index] > known:
                 child = cliques[height]
-                child[0], child[1], child[2] = size + 1, size + colours[index], graph
+                child[0], child[1] = size + 1, size + colours[index]
                 for word in range(words):
                     child[HEADER + word] = clique[word]
                     child[HEADER + words + word] = before[word] & neighbours[vertex, word]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +28,10 @@ Edges = tuple[tuple[int, int], ...]
 Colours = tuple[int, ...]
 """The colour of every vertex, from 1; 0 for one that has none yet."""
 
-Node = tuple[Colours, int]
-"""Colours, and a digest of the graph, so that no run goes on with another one."""
+GENERATED = re.compile(r"myciel([2-9])")
 
 
-class Colouring(Decision[Node, list[int]]):
+class Colouring(Decision[Colours, list[int]]):
     """Colour a graph.
 
     Args:
@@ -47,24 +45,24 @@ class Colouring(Decision[Node, list[int]]):
     def __post_init__(self) -> None:
         self.edges_of_graph()  # what cannot be read is refused before anything is begun
 
-    def roots(self) -> list[Node]:
-        count, edges = self.edges_of_graph()
-        return [((0,) * count, zlib.crc32(repr(edges).encode()))]
+    def inputs(self) -> list[str]:
+        return [] if GENERATED.fullmatch(self.graph) else [self.graph]
 
-    def children(self, node: Node) -> Iterator[Node]:
-        colours, digest = node
-        colours_near = [{colours[other] for other in near} - {0} for near in self.neighbours]
-        blank = [vertex for vertex, colour in enumerate(colours) if not colour]
+    def roots(self) -> list[Colours]:
+        return [(0,) * self.edges_of_graph()[0]]
+
+    def children(self, node: Colours) -> Iterator[Colours]:
+        colours_near = [{node[other] for other in near} - {0} for near in self.neighbours]
+        blank = [vertex for vertex, colour in enumerate(node) if not colour]
         if not blank:
             return
         vertex = max(blank, key=lambda vertex: (len(colours_near[vertex]), len(self.neighbours[vertex])))
-        for colour in range(1, min(self.colours, max(colours) + 1) + 1):
+        for colour in range(1, min(self.colours, max(node) + 1) + 1):
             if colour not in colours_near[vertex]:
-                yield (*colours[:vertex], colour, *colours[vertex + 1 :]), digest
+                yield (*node[:vertex], colour, *node[vertex + 1 :])
 
-    def witness(self, node: Node) -> list[int] | None:
-        colours, _ = node
-        return list(colours) if all(colours) else None
+    def witness(self, node: Colours) -> list[int] | None:
+        return list(node) if all(node) else None
 
     def verify(self, witness: list[int]) -> bool:
         count, edges = self.edges_of_graph()
@@ -87,7 +85,7 @@ class Colouring(Decision[Node, list[int]]):
         Raises:
             ValueError: there is no such graph, or the file is none.
         """
-        if generated := re.fullmatch(r"myciel([2-9])", self.graph):
+        if generated := GENERATED.fullmatch(self.graph):
             graph: tuple[int, Edges] = 2, ((0, 1),)
             for _ in range(int(generated[1]) - 1):
                 graph = mycielski(*graph)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import random
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +31,8 @@ from parry_mpi import Decision
 Clauses = list[list[int]]
 """Literals as in DIMACS: v for variable v, from 1, and -v for its negation."""
 
-Cube = tuple[list[int], int, int]
-"""The literals that are assumed, how many more shall be before the solver is called, and a digest of the formula, so that no run goes on
-with another one."""
+Cube = tuple[list[int], int]
+"""The literals that are assumed, and how many more shall be before the solver is called."""
 
 PLANTED_RATIO = 4.2
 """Clauses per variable: near the threshold of random 3-SAT, where formulas are hardest."""
@@ -68,24 +66,27 @@ class SatCubes(Decision[Cube, list[int]]):
             raise ValueError('python-sat is not installed: pip install "parry_mpi[jobs]"')
         _ = self.clauses  # what cannot be read is refused before anything is begun
 
+    def inputs(self) -> list[str]:
+        return [] if self.formula in {"pigeonhole", "planted"} else [self.formula]
+
     def roots(self) -> list[Cube]:
-        return [([], self.splits, zlib.crc32(repr(self.clauses).encode()))]
+        return [([], self.splits)]
 
     def children(self, node: Cube) -> Iterator[Cube]:
-        cube, splits, digest = node
+        cube, splits = node
         consistent, implied = self.propagator.propagate(assumptions=cube)
         if not consistent or splits == 0:
             return
         known = {abs(literal) for literal in (*cube, *implied)}
         variable = next((variable for variable in self.variables if variable not in known), None)
         if variable is None:
-            yield cube, 0, digest
+            yield cube, 0
         else:
-            yield [*cube, variable], splits - 1, digest
-            yield [*cube, -variable], splits - 1, digest
+            yield [*cube, variable], splits - 1
+            yield [*cube, -variable], splits - 1
 
     def witness(self, node: Cube) -> list[int] | None:
-        cube, splits, _ = node
+        cube, splits = node
         if splits > 0:
             return None
         return list(self.conqueror.get_model()) if self.conqueror.solve(assumptions=cube) else None
@@ -95,8 +96,8 @@ class SatCubes(Decision[Cube, list[int]]):
         return not any(-literal in model for literal in model) and all(not model.isdisjoint(clause) for clause in self.clauses)
 
     def kill(self, node: Cube, killed: int) -> Cube:
-        cube, splits, digest = node
-        return cube, splits + SPLITS_AFTER_KILL, digest
+        cube, splits = node
+        return cube, splits + SPLITS_AFTER_KILL
 
     @functools.cached_property
     def clauses(self) -> Clauses:

@@ -94,6 +94,13 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
         """
         raise NotImplementedError(f"{type(self).__name__} must define roots()")
 
+    def inputs(self) -> Iterable[Any]:
+        """Return the paths of the files that the answer depends on, beside the source.
+
+        A run does not go on, and no worker joins it, with files of another content.
+        """
+        return ()
+
     def children(self, node: Node) -> Iterable[Node]:
         """Return the children of a node, none for a leaf. The default is a search whose roots are all leaves."""
         return ()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
@@ -101,11 +103,11 @@ class Task:
         return msgspec.structs.replace(job, node=b"".join(self.nodes.encode(node) for node in killed))
 
     def roots_digest(self) -> str:
-        """Return a digest of how many roots there are and of the first and last few.
+        """Return a digest of how many roots there are, of the first and last few, and of what the problem reads from files.
 
         Raises:
-            UsageError: a root cannot be encoded.
-            ProblemError: roots() raised.
+            UsageError: a root cannot be encoded, or a file cannot be read.
+            ProblemError: roots() or inputs() raised.
         """
         digest = hashlib.sha256(str(self.roots_count).encode())
         if self.indexed:
@@ -114,9 +116,23 @@ class Task:
             sample: Iterable[bytes] = (self.nodes.encode(self.root_run(index, 1)[0]) for index in ends)
         else:
             sample = itertools.islice(self.pulled_roots(0), SAMPLED_ROOTS)
-        for encoded in sample:
-            digest.update(len(encoded).to_bytes(8, "big") + encoded)
+        for part in itertools.chain(sample, map(content, call(self.problem.inputs))):
+            digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()[:16]
+
+
+def content(path: str | os.PathLike[str]) -> bytes:
+    """Return what is in a file that a problem depends on.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{os.fspath(path)}, which the problem names in inputs(), cannot be read: {error.strerror or error}"
+        ) from None
 
 
 def plain_nodes(nodes: Any) -> list[Any]:

@@ -29,7 +29,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         problem: "module:Class".
         parameters: the parameters in the order of their declaration, as plain values (what JSON knows), without incidental ones.
         source_digest: digest of the source text that defines the problem.
-        roots_digest: digest of the roots, as far as it is cheap to take: roots may come from files beside the source.
+        roots_digest: digest of the roots, as far as it is cheap to take, and of the files that the problem reads.
         node_type: text of the type of a node, including a numpy dtype.
         value_type: text of the type of a value.
     """
@@ -66,8 +66,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             )
         if self.roots_digest != other.roots_digest:
             return (
-                f"was begun with other roots, although the source of {self.problem} is the same "
-                f"(do they depend on a file, or on the order of a set?): restore them, or begin anew ({ELSEWHERE})"
+                f"was begun with other roots or input files, although the source of {self.problem} is the same "
+                f"(has a file changed, or do roots depend on the order of a set?): restore them, or begin anew ({ELSEWHERE})"
             )
         if (self.node_type, self.value_type) != (other.node_type, other.value_type):
             return (

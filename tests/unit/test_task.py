@@ -136,6 +136,24 @@ class TestDigest:
         assert 2 * 2 * SAMPLED_ROOTS == len(seen)
         assert {0, 10**12 - 1} <= set(seen)
 
+    def test_input_files(self, tmp_path):
+        """Protects an answer that depends on a file: another content is another run, and a file that is not there is said so."""
+        path = tmp_path / "graph"
+
+        class Reader(Sweep):
+            def inputs(self):
+                return [path]
+
+        digests = []
+        for text in ("one", "two", "one"):
+            path.write_text(text)
+            digests.append(Task(Reader()).roots_digest())
+        assert digests[0] == digests[2] != digests[1]
+        assert digests[0] != Task(Sweep()).roots_digest()
+        path.unlink()
+        with pytest.raises(UsageError, match="graph, which the problem names in inputs"):
+            Task(Reader()).roots_digest()
+
     def test_short_sequences_are_looked_at_once(self):
         """Protects against looking twice: with few roots the two ends overlap."""
         seen = []
