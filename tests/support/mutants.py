@@ -171,8 +171,8 @@ MUTANTS = (
     mutant(
         "a worker goes on with a dead lease",
         Worker,
-        "receive",
-        ("if message.lease == self.lease:", "if False:"),
+        "_hear_of_work",
+        ("case Die():\n            if message.lease == self.lease:", "case Die():\n            if False:"),
     ),
     mutant("a worker reports an older lease's work", Worker, "explored", ("event.lease != self.lease", "self.lease is None")),
     mutant("a worker explores before it may", Worker, "_bundle", ("bundle.jobs, bundle.careful,", "bundle.jobs, False,")),
