@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,21 +10,12 @@ from pathlib import Path
 import pytest
 from support.commands import ROOT, parry_mpi, run, started, wait_until
 from support.problem_files import nodes_of, trouble_file
-from support.slurm import BatchJob, Slurm, slurm_up
+from support.slurm import BatchJob, Slurm
 
 SCRIPT = ROOT / "slurm" / "workers.sbatch"
 
 DEPTH = 13
 """Of a tree that takes a worker half a minute, until a file makes it hurry: time enough to join, to be warned and to come back."""
-
-
-@pytest.fixture(scope="module")
-def slurm() -> Iterator[Slurm]:
-    program = os.environ.get("PARRY_TEST_SLURM")
-    if not program:
-        pytest.skip("no Slurm to test with: PARRY_TEST_SLURM is not set")
-    with slurm_up(program) as up:
-        yield up
 
 
 @contextlib.contextmanager
