@@ -129,7 +129,7 @@ def settings_of(task: Task, fingerprint: str, options: Options) -> Settings:
     problem_class = type(task.problem)
     return Settings(
         fingerprint=fingerprint,
-        splittable=overrides(problem_class, "children") or overrides(problem_class, "explore"),
+        splittable=any(overrides(problem_class, name) for name in ("children", "explore", "kernel")),
         max_kills=options.max_kills,
         quarantine_errors=options.on_error == "quarantine",
         heartbeats_missed_max=max(1, round(options.heartbeat_timeout_s * 1000 / HEARTBEAT_MS)),

@@ -127,6 +127,12 @@ def test_settings():
 
     assert not settings_of(Task(OneCall()), "f", Options()).splittable
 
+    class OnlyKernel(OneCall):
+        def kernel(self):
+            return None
+
+    assert settings_of(Task(OnlyKernel()), "f", Options()).splittable, "a program that hangs must lose its jobs at last"
+
 
 def test_worker_on_a_rank(tmp_path):
     """Protects the world: a coordinator and a worker that share nothing but a transport find the answer and part as friends."""
