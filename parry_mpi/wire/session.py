@@ -8,6 +8,7 @@ This module must not do input or output, know the time, or draw random numbers: 
 
 from __future__ import annotations
 
+import abc
 import enum
 import hashlib
 import struct
@@ -86,7 +87,7 @@ def refusal(code: RefusalCode) -> bytes:
     return _REFUSAL.pack(MAGIC, PROTOCOL_VERSION, Kind.REFUSAL, code)
 
 
-class Session:
+class Session(abc.ABC):
     """What both sides have in common.
 
     Args:
@@ -190,17 +191,17 @@ class Session:
             self._answered(payload)
         return True
 
+    @abc.abstractmethod
     def _take_record(self) -> bool:
         """Go one step on in the handshake; False if its next record is not complete."""
-        raise NotImplementedError
 
     def _answered(self, payload: bytes) -> None:
-        """Take in the server's first frame, which says whether the client may join."""
-        raise NotImplementedError
+        """Take in the server's first frame, which says whether the client may join; a server is established before any frame comes."""
+        raise AssertionError("only a client waits for an answer")
 
+    @abc.abstractmethod
     def _other_version(self, version: int) -> RemoteProtocolError:
         """Say that the other side speaks another version of the protocol."""
-        raise NotImplementedError
 
     def _record(self, *wanted: Kind) -> bytes | None:
         """Take a record of one of these kinds off the buffer, as soon as it is complete."""
