@@ -233,7 +233,7 @@ class CoordinatorLoop:
                 replies += self._take_in(peer, message)
             self._send(replies)
         for peer in self._transport.failed_peers():
-            self._step(PeerGone(peer, "its process is gone"))
+            self._step(PeerGone(peer, "its process is gone" if peer < OUTSIDE else "its connection is over"))
         return active
 
     def _take_in(self, peer: Peer, message: FromWorker) -> list[tuple[Peer, FromCoordinator]]:
