@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 from support.commands import ROOT, Mpi, mpis, system_mpis, wait_until
 from support.problem_files import TROUBLE, nodes_of
-from support.slurm import BatchJob, Slurm
+from support.slurm import CPUS, BatchJob, Slurm
 
 from parry_mpi.errors import ParryError
 from parry_mpi.store.readers import read_status
@@ -174,6 +174,21 @@ def test_goes_on_after_trouble(slurm, submit, slow, tmp_path):
     for _, job, restarts in lives:
         assert job.wait(DEADLINE_S) == "COMPLETED", job.output
         assert_exact(job, restarts)
+
+
+def test_goes_on_after_preemption(slurm, submit, slow, tmp_path):
+    """Protects runs whose nodes others may take at any time: preempted, the job comes back when they are done, and is exact."""
+    job = submit(None, **slow, name="preempted")
+    wait_until_busy(tmp_path / "preempted")
+    (tmp_path / "urgent.sh").write_text("#!/bin/sh\nexit 0\n")
+    everything = f"--ntasks={CPUS['SLURM_LAB_CPUS']}"
+    urgent = slurm.submit(tmp_path / "urgent.sh", "--partition=urgent", everything, folder=tmp_path, environment={})
+    assert urgent.wait(DEADLINE_S) == "COMPLETED", job.output
+    wait_until_busy(tmp_path / "preempted", restarts=1)
+    (tmp_path / "hurry").touch()
+    assert job.wait(DEADLINE_S) == "COMPLETED", job.output
+    assert_exact(job, restarts=1)
+    assert job.field("Restarts") == "1"
 
 
 MISTAKES = {
