@@ -55,6 +55,10 @@ class Contributions:
                 contribution.solved += record.solved
                 contribution.explored_us += record.explored_us
 
+    def forget(self, peer: Peer) -> None:
+        """This peer is gone for good; what it did stays."""
+        self._by_peer.pop(peer, None)
+
     def told(self) -> list[dict[str, str | int]]:
         """All of them as plain data, those that did most first."""
         ordered = sorted(self._by_name.items(), key=lambda item: -item[1].nodes)

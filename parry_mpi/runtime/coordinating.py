@@ -185,10 +185,10 @@ def _dismiss(loop: CoordinatorLoop, transport: Transport) -> bool:
             backoff.active()
         else:
             clock.sleep(backoff.pause_s())
-    while not everybody <= loop.departed:
-        if everybody <= loop.departed | loop.lost:
+    while not everybody <= loop.reception.departed:
+        if everybody <= loop.reception.departed | loop.reception.lost:
             return False  # whoever is left is dead
-        patience_s = DEPARTING_S if everybody <= loop.seen else STARTING_S
+        patience_s = DEPARTING_S if everybody <= loop.reception.seen else STARTING_S
         if clock.now_ms() >= ended_at_ms + patience_s * 1000 or transport.failed_peers() & everybody or loop.impatient:
             return False
         if loop.turn():

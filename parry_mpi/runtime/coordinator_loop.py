@@ -27,14 +27,14 @@ from parry_mpi.core.events import (
     Tick,
 )
 from parry_mpi.core.ids import Peer
-from parry_mpi.core.messages import Alive, FromCoordinator, FromWorker, Goodbye, Stop, Unable
+from parry_mpi.core.messages import Alive, FromCoordinator, FromWorker, Stop, Unable
 from parry_mpi.core.view import View, view
-from parry_mpi.errors import CommitFailed, ProblemError, RemoteProtocolError, UsageError
+from parry_mpi.errors import CommitFailed, ProblemError, UsageError
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.collecting import Collector
 from parry_mpi.runtime.committer import Commit, Committer, Done
-from parry_mpi.runtime.contributions import Contributions
 from parry_mpi.runtime.deadline import Deadline
+from parry_mpi.runtime.reception import Reception
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.runtime.signals import StopSignals
 from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
@@ -104,8 +104,7 @@ class CoordinatorLoop:
 
     Attributes:
         result: what the run found so far.
-        seen, departed, lost: the peers that were ever heard of, those that said goodbye, and those that were given up since they
-            were last heard of.
+        reception: who came and who left.
     """
 
     def __init__(
@@ -121,20 +120,17 @@ class CoordinatorLoop:
     ) -> None:
         self.coordinator = coordinator
         self.result = result
-        self.seen: set[Peer] = set()
-        self.departed: set[Peer] = set()
-        self.lost: set[Peer] = set()
         self._task = task
         self._transport = transport
         self._directory = directory
         self._stop = stop
         self._watchers = watchers
+        self.reception = Reception(transport, watchers.gate, self._tell)
         self._committer = Committer(directory)
         self._collector = Collector(task.solutions, directory.collected.rows)
         self._roots = RootSource(task, coordinator.state.counters)
         self._began_at_ms = clock.now_ms()
         self._deadline = deadline or Deadline()
-        self._contributions = Contributions(watchers.gate)
         self._enough = call(task.problem.enough)
         self._score: int | float | None = None
         self._wake_at_ms: int | None = None
@@ -175,7 +171,7 @@ class CoordinatorLoop:
         """
         active = self._receive()
         self._look_at_signals()
-        self._look_at_gate()
+        self.reception.look_at_gate()
         now_ms = clock.now_ms()
         self._look_for_workers(now_ms)
         if self._wake_at_ms is not None and now_ms >= self._wake_at_ms:
@@ -185,7 +181,7 @@ class CoordinatorLoop:
             self._committed(done)
             active = True
         self._commit_if_due(now_ms)
-        self._tell(now_ms)
+        self._show(now_ms)
         self._transport.progress()
         return active
 
@@ -199,7 +195,7 @@ class CoordinatorLoop:
 
     def guests(self) -> set[Peer]:
         """The workers from outside that are still there."""
-        return {peer for peer in self.coordinator.volatile.by_peer if peer >= OUTSIDE} - self.departed
+        return {peer for peer in self.coordinator.volatile.by_peer if peer >= OUTSIDE}
 
     def view(self) -> View:
         """What the run looks like now."""
@@ -211,44 +207,26 @@ class CoordinatorLoop:
     # In
 
     def _receive(self) -> bool:
-        frames = self._transport.receive()
-        heard = {peer for peer, _ in frames}
-        self.seen |= heard
-        self.lost -= heard
         active = False
-        for peer, frame in frames:
-            try:
-                messages = codec.decode_from_worker(frame)
-            except RemoteProtocolError as error:
-                self._directory.log("undecodable", peer=int(peer), why=str(error))
-                continue
+        for peer, messages in self.reception.frames():
             if self._collector.defers(messages):
                 continue
             replies: list[tuple[Peer, FromCoordinator]] = []
-            if any(isinstance(message, Goodbye) for message in messages):
-                self.departed.add(peer)
             # A sign of life calls for nothing: it must not keep an idle coordinator looking every millisecond.
             active = active or any(not isinstance(message, Alive) for message in messages)
             for message in messages:
                 replies += self._take_in(peer, message)
             self._send(replies)
-        for peer in self._transport.failed_peers():
-            self._step(PeerGone(peer, "its process is gone" if peer < OUTSIDE else "its connection is over"))
+        for peer, why in self.reception.gone():
+            self._step(PeerGone(peer, why))
         return active
 
     def _take_in(self, peer: Peer, message: FromWorker) -> list[tuple[Peer, FromCoordinator]]:
         if isinstance(message, Unable) and peer >= OUTSIDE:
             # A rank that cannot explore stops a run that cannot be right; somebody from outside has no such power.
-            self._directory.log("unable", peer=int(peer), host=message.host, error=message.error)
+            self._tell("unable", peer=int(peer), host=message.host, error=message.error)
             return [(peer, Stop())]
         return self._step_quietly(Received(peer, message))
-
-    def _look_at_gate(self) -> None:
-        gate = self._watchers.gate
-        for event, facts in gate.notes() if gate is not None else ():
-            self._directory.log(event, **facts)
-            if event in WARNINGS:
-                self._watchers.warn(WARNINGS[event].format(**facts))
 
     def _look_at_signals(self) -> None:
         if self._stop.name and not self._stop.seen:
@@ -269,13 +247,11 @@ class CoordinatorLoop:
 
         Where workers come in from outside, they may come at any time: then it waits.
         """
-        waits_for_guests = self._watchers.gate is not None
-        if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING or waits_for_guests:
+        if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING or self.reception.open:
             self._worked_at_ms = now_ms
             return
-        everybody_left = len(self.departed) == self._transport.size - 1
-        patience_ms = self.coordinator.settings.heartbeats_missed_max * HEARTBEAT_MS if self.seen else FIRST_WORKER_MS
-        if everybody_left or now_ms >= self._worked_at_ms + patience_ms:
+        patience_ms = self.coordinator.settings.heartbeats_missed_max * HEARTBEAT_MS if self.reception.seen else FIRST_WORKER_MS
+        if self.reception.everybody_left or now_ms >= self._worked_at_ms + patience_ms:
             self._watchers.warn("stopping: no worker is left")
             self._step(StopAsked("the loss of all workers"))
 
@@ -289,7 +265,7 @@ class CoordinatorLoop:
         effects = self.coordinator.step(event, clock.now_ms())
         self._carry_out(effects)
         if effects.folds and isinstance(event, Received):
-            self._contributions.add(event.peer, effects)
+            self.reception.explored(event.peer, effects)
         sends, pull = effects.sends, effects.pull
         if effects.folds and (improved := self._improved()) is not None:
             effects = self.coordinator.step(improved, clock.now_ms())
@@ -322,11 +298,9 @@ class CoordinatorLoop:
             value = self._collector.add(fold.value) if self._collector.collects else self._task.values.decode(fold.value)
             self.result = call(self._task.problem.add_result, self.result, value, fold.host)
         for note in effects.notes:
-            self._directory.log(note.event, **note.facts)
+            self._tell(note.event, **note.facts)
             if note.event == "lost":
-                self.lost.add(Peer(int(note.facts["peer"])))
-            if note.event in WARNINGS:
-                self._watchers.warn(WARNINGS[note.event].format(**note.facts))
+                self.reception.gave_up(Peer(int(note.facts["peer"])))
         self._must_commit = self._must_commit or effects.must_commit
         self._wake_at_ms = effects.wake_at_ms
 
@@ -384,7 +358,13 @@ class CoordinatorLoop:
         """Whether the user wants to stop while the disk takes nothing: then what was committed before has to do."""
         return self.coordinator.phase is Phase.SETTLING and bool(self._stop.name)
 
-    def _tell(self, now_ms: int) -> None:
+    def _tell(self, event: str, **facts: object) -> None:
+        """Write an event to the log, and tell the user if the run does not go on as it was meant to."""
+        self._directory.log(event, **facts)
+        if event in WARNINGS:
+            self._watchers.warn(WARNINGS[event].format(**facts))
+
+    def _show(self, now_ms: int) -> None:
         if now_ms >= self._show_at_ms:
             self._show_at_ms = now_ms + SHOW_MS
             self._watchers.show(view(self.coordinator, now_ms, with_workers=False))
@@ -399,5 +379,5 @@ class CoordinatorLoop:
             **self._deadline.facts(self._after_s()),
             "seconds": self._after_s(),
             "host": processes.host_name(),
-            "contributions": self._contributions.told(),
+            "contributions": self.reception.contributions.told(),
         }

@@ -48,3 +48,13 @@ def test_bounded():
         contributions.add(Peer(rank), reported(rank))
     told = contributions.told()
     assert (SHOWN_MAX, SHOWN_MAX + 4) == (len(told), told[0]["nodes"])
+
+
+def test_gone():
+    """Protects rank 0 in a run of a year: of a worker that is gone its contribution is kept, and nothing else."""
+    contributions = Contributions(Names())
+    contributions.add(Peer(OUTSIDE + 1), reported(5))
+    contributions.forget(Peer(OUTSIDE + 1))
+    contributions.forget(Peer(OUTSIDE + 2))
+    contributions.add(Peer(OUTSIDE + 3), reported(2))
+    assert [7] == [each["nodes"] for each in contributions.told()]

@@ -169,7 +169,7 @@ def test_stop(make, tmp_path):
     setup.report(3, remaining=(ROOT,))
     setup.say(Goodbye(ME))
     setup.turn_until(lambda: setup.loop.ended, "it ended")
-    assert {Peer(1)} == setup.loop.departed
+    assert {Peer(1)} == setup.loop.reception.departed
     stored = read_result(tmp_path / "run")
     assert (3, False, "stopped") == (stored.counters.nodes, stored.finished, stored.phase)
 
@@ -232,7 +232,7 @@ def test_everybody_lost(make, monkeypatch):
     monkeypatch.setattr(module.clock, "now_ms", lambda: now_ms + 3_500)
     setup.loop.turn()
     assert ["worker 1 on node7 is lost: no sign of life for 3 s"] == setup.warnings
-    assert {Peer(1)} == setup.loop.lost
+    assert {Peer(1)} == setup.loop.reception.lost
     monkeypatch.setattr(module.clock, "now_ms", lambda: now_ms + 6_000)
     setup.loop.turn()
     assert setup.loop.coordinator.phase is Phase.EXPLORING
@@ -248,9 +248,9 @@ def test_lost_and_back(make, monkeypatch):
     setup.say(Hello("f", "node7", 1, "token", heartbeat_ms=1000))
     monkeypatch.setattr(module.clock, "now_ms", lambda: now_ms + 3_500)
     setup.loop.turn()
-    assert {Peer(1)} == setup.loop.lost
+    assert {Peer(1)} == setup.loop.reception.lost
     setup.say(Hello("f", "node7", 1, "token", heartbeat_ms=1000), GetJob(WorkerId(2)))
-    assert set() == setup.loop.lost
+    assert set() == setup.loop.reception.lost
 
 
 def test_first_worker_takes_its_time(make, monkeypatch):
