@@ -13,7 +13,7 @@ from pathlib import Path
 
 from parry_mpi.errors import EXIT_COMPLETE
 from parry_mpi.store.access import Access, open_bridge_files, remove_access, write_access
-from parry_mpi.transport.bridge import BridgeTransport
+from parry_mpi.transport.bridge.end import BridgeTransport
 from parry_mpi.transport.tcp import Address
 
 

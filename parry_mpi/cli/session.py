@@ -33,7 +33,7 @@ from parry_mpi.transport.base import Transport
 from parry_mpi.transport.joined import JoinedTransport
 
 if TYPE_CHECKING:
-    from parry_mpi.transport.bridge import BridgeTransport
+    from parry_mpi.transport.bridge.end import BridgeTransport
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from parry_mpi.core.ids import WorkerId
 from parry_mpi.core.messages import Alive
 from parry_mpi.store.access import read_access
 from parry_mpi.transport.base import COORDINATOR
-from parry_mpi.transport.bridge import BridgeTransport
+from parry_mpi.transport.bridge.end import BridgeTransport
 from parry_mpi.transport.tcp import Address, TcpTransport
 from parry_mpi.wire import codec
 from parry_mpi.wire.keys import PrivateKey, new_private_key, read_private_key, read_public_key, verified

@@ -15,7 +15,7 @@ from support.commands import ROOT
 
 from parry_mpi.core.messages import FromCoordinator, FromWorker
 from parry_mpi.job import Job
-from parry_mpi.transport.pair import Limits
+from parry_mpi.transport.bridge.pair import Limits
 from parry_mpi.wire import codec, session
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()

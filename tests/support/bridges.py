@@ -18,7 +18,7 @@ from typing import Any
 from parry_mpi.core.ids import Peer
 from parry_mpi.errors import AuthenticationError
 from parry_mpi.transport.base import COORDINATOR
-from parry_mpi.transport.bridge import BridgeTransport, Limits
+from parry_mpi.transport.bridge.end import BridgeTransport, Limits
 from parry_mpi.transport.tcp import Address, TcpTransport
 from parry_mpi.wire.keys import PrivateKey, new_private_key
 from parry_mpi.wire.session import ClientSession

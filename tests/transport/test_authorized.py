@@ -6,8 +6,8 @@ from pathlib import Path
 
 from support.bridges import ALICE, MALLORY, key_of
 
-from parry_mpi.transport.authorized import FILE_BYTES_MAX, AuthorizedKeys, content_of
-from parry_mpi.transport.pair import Kind, Records, record
+from parry_mpi.transport.bridge.authorized import FILE_BYTES_MAX, AuthorizedKeys, content_of
+from parry_mpi.transport.bridge.pair import Kind, Records, record
 
 BOB = key_of("bob")
 

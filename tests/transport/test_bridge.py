@@ -19,8 +19,8 @@ from support.proxy import Faults, FaultyProxy
 from parry_mpi.core.ids import Peer
 from parry_mpi.errors import LocalProtocolError, ProblemError, UsageError
 from parry_mpi.transport import tcp
-from parry_mpi.transport.bridge import OUTSIDE, BridgeTransport
-from parry_mpi.transport.pair import HEADER
+from parry_mpi.transport.bridge.end import OUTSIDE, BridgeTransport
+from parry_mpi.transport.bridge.pair import HEADER
 from parry_mpi.transport.tcp import Address
 from parry_mpi.wire.session import FRAME_SIZE_BYTES_MAX
 
@@ -59,7 +59,7 @@ def test_secrets_stay_secret(tmp_path):
     with Scene(tmp_path) as here:
         folder = Path(f"/proc/{here.bridge.pid}")
         shown = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
-        assert b"bridge_process" in shown
+        assert b"bridge.process" in shown
         secret = COORDINATOR_KEY.to_openssh().splitlines()
         assert not any(line in shown for line in secret if line)
 
@@ -240,7 +240,7 @@ def test_rank_0_dies(tmp_path):
         lines = sorted(rank_0.stdout.splitlines(), key=lambda line: line.count(" "))
         bridge, (fork, handle) = int(lines[0]), map(int, lines[1].split())
         try:
-            assert ("bridge_process" in command_line(bridge), -1) == (True, handle)
+            assert ("bridge.process" in command_line(bridge), -1) == (True, handle)
             rank_0.process.kill()
             wait_until(lambda: not alive(bridge), "the bridge process had ended")
             assert alive(fork)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from support.bridges import COORDINATOR_KEY
 
-from parry_mpi.transport.bridge_process import Bridge
-from parry_mpi.transport.outsider import Outsider
-from parry_mpi.transport.pair import Configuration, Limits, Note, Records, decoded
+from parry_mpi.transport.bridge.outsider import Outsider
+from parry_mpi.transport.bridge.pair import Configuration, Limits, Note, Records, decoded
+from parry_mpi.transport.bridge.process import Bridge
 from parry_mpi.wire.session import RefusalCode, refusal
 
 

@@ -8,7 +8,7 @@ import pytest
 from support.bridges import ALICE, MALLORY, Scene, key_of
 
 from parry_mpi.core.ids import Peer
-from parry_mpi.transport.bridge import OUTSIDE
+from parry_mpi.transport.bridge.end import OUTSIDE
 from parry_mpi.transport.tcp import Address
 from parry_mpi.wire.session import FRAME_SIZE_BYTES_MAX
 

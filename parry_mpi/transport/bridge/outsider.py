@@ -12,7 +12,7 @@ import socket
 from typing import Protocol
 
 from parry_mpi.errors import AuthenticationError, RemoteProtocolError
-from parry_mpi.transport.pair import Limits
+from parry_mpi.transport.bridge.pair import Limits
 from parry_mpi.wire.keys import PrivateKey
 from parry_mpi.wire.session import ServerSession
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from parry_mpi.core.ids import Peer
 from parry_mpi.errors import LocalProtocolError, ProblemError, UsageError
 from parry_mpi.transport.base import FRAMES_AT_ONCE, OUTSIDE
-from parry_mpi.transport.pair import (
+from parry_mpi.transport.bridge.pair import (
     PIECE_BYTES,
     Configuration,
     Joined,
@@ -351,7 +351,7 @@ def _started(theirs: socket.socket) -> subprocess.Popen[bytes]:
         "PYTHONSAFEPATH": "1",
         "OPENBLAS_NUM_THREADS": "1",  # numpy comes along with the package, and nothing is calculated
     }
-    command = [sys.executable, "-m", "parry_mpi.transport.bridge_process", str(theirs.fileno())]
+    command = [sys.executable, "-m", "parry_mpi.transport.bridge.process", str(theirs.fileno())]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, KEPT_BACK)
     try:
         return subprocess.Popen(  # noqa: S603 our own module

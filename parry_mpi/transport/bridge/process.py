@@ -1,6 +1,6 @@
 """The bridge process: lets workers from outside in over TCP, and hands rank 0 nothing but what is verified.
 
-`python -m parry_mpi.transport.bridge_process FD` is started by transport/bridge.py, is told all else over the socket pair FD, and
+`python -m parry_mpi.transport.bridge.process FD` is started by end.py, is told all else over the socket pair FD, and
 ends when that closes. A process of its own, so that neither signatures nor attackers ever hold rank 0's interpreter lock.
 
 This module must not know what a frame says, nor print anything.
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from parry_mpi.errors import EXIT_INTERNAL, RemoteProtocolError
-from parry_mpi.transport.authorized import AuthorizedKeys, content_of
 from parry_mpi.transport.base import OUTSIDE
-from parry_mpi.transport.outsider import Outsider
-from parry_mpi.transport.pair import (
+from parry_mpi.transport.bridge.authorized import AuthorizedKeys, content_of
+from parry_mpi.transport.bridge.outsider import Outsider
+from parry_mpi.transport.bridge.pair import (
     PIECE_BYTES,
     Configuration,
     Joined,
