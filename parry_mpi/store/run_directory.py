@@ -17,6 +17,7 @@ import msgspec
 
 from parry_mpi.core.state import Changes, Snapshot
 from parry_mpi.errors import CommitFailed, LocalProtocolError, StoreError, StoreLocked, StoreMismatch, UsageError
+from parry_mpi.store.history import HISTORY_NAME, History
 from parry_mpi.store.holder import this_process
 from parry_mpi.store.identity import ELSEWHERE, Identity
 from parry_mpi.store.lock import FolderLock, is_lock_file
@@ -32,6 +33,8 @@ _STATUS_TEMPORARY = "status.json.tmp"
 _OWN_NAMES = {
     STATUS_NAME,
     _STATUS_TEMPORARY,
+    HISTORY_NAME,
+    HISTORY_NAME + ".tmp",
     LOG_NAME,
     ROTATED_NAME,
     STATE_NAME + JOURNAL_SUFFIX,
@@ -94,6 +97,7 @@ class RunDirectory:
         self.phase = stored.root.phase if stored else ""
         self._lock = lock
         self._log = EventLog(path / LOG_NAME)
+        self._history = History(path / HISTORY_NAME)
         self._created: list[Path] = []
         self._state: SqliteState | None = None
         if lock is not None and stored is not None:
@@ -214,7 +218,7 @@ class RunDirectory:
         return self._lock is not None and self._lock.refresh()
 
     def publish(self, status: dict[str, object]) -> None:
-        """Replace status.json, which `parry-mpi status` shows while we run. Never raises.
+        """Replace status.json, which `parry-mpi status` shows while we run, and now and then add to the history. Never raises.
 
         Args:
             status: what JSON knows; the keys are up to the caller.
@@ -231,6 +235,7 @@ class RunDirectory:
         with contextlib.suppress(OSError, TypeError, ValueError, RecursionError):
             temporary.write_text(json.dumps(published, default=str), encoding="utf-8", errors="surrogatepass")
             temporary.replace(self.path / STATUS_NAME)
+        self._history.add(status)
 
     def log(self, event: str, **fields: object) -> None:
         """Append an event to log.jsonl. Never raises."""
@@ -250,7 +255,7 @@ class RunDirectory:
             return
         created, self._created = self._created, []
         if created and self._lock.refresh():
-            for name in (LOG_NAME, STATUS_NAME):
+            for name in (LOG_NAME, STATUS_NAME, HISTORY_NAME):
                 with contextlib.suppress(OSError):
                     (self.path / name).unlink(missing_ok=True)
         self._lock.release()
