@@ -23,7 +23,7 @@ from parry_mpi.runtime import batch, clock
 from parry_mpi.runtime.allocating import ALLOCATIONS_MAX, Allocation, Decision, Limits, Memory, decide, run_of
 from parry_mpi.runtime.batch import BatchError
 from parry_mpi.runtime.signals import StopSignals
-from parry_mpi.store.access import ACCESS_NAME
+from parry_mpi.store.access import joinable
 from parry_mpi.store.readers import read_status
 
 SCRIPT = Path("slurm", "workers.sbatch")
@@ -133,7 +133,7 @@ class Allocator:
         except ParryError as error:
             self._tell(f"nothing is submitted or cancelled: {error}")  # not knowing is no reason to do anything
             return None
-        run = run_of(status, joinable=(self.run_dir / ACCESS_NAME).exists())
+        run = run_of(status, joinable=joinable(self.run_dir))
         decision = decide(run, allocations, self.limits, self._memory, clock.now_ms())
         self._memory = decision.memory
         if decision.submit or decision.cancel:

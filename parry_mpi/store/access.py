@@ -1,7 +1,8 @@
-"""How workers outside MPI find a run and are let in: access.json and the bridge's keys, all in the run directory.
+"""How workers outside MPI find a run and are let in, and who may watch it: access.json and the bridge's keys, all in the run directory.
 
-Whoever can read the folder's private files may join: worker_key is authorised from the start. This module must not open connections,
-and must not know what a problem is: it keeps the words that the run was started with.
+Whoever can read the folder's private files may join: worker_key is authorised from the start. What is said about the bridge goes when
+the bridge goes; what is said about the dashboard stays, so that it comes back at the same address with the same token. This module must
+not open connections, and must not know what a problem is: it keeps the words that the run was started with.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from parry_mpi.errors import StoreCorrupt, StoreVersionError, UsageError
+from parry_mpi.errors import ParryError, StoreCorrupt, StoreVersionError, UsageError
 from parry_mpi.store import keyfiles
 from parry_mpi.store.authorized import AUTHORIZED_KEYS_NAME, authorize
 from parry_mpi.store.holder import this_process
@@ -27,6 +29,12 @@ WORKER_KEY_NAME = "worker_key"
 
 ACCESS_VERSION = 1
 PORT_MAX = 65535
+
+DASHBOARD = "dashboard"
+"""Under this name access.json says how to watch."""
+
+TOKEN_LENGTH_MIN = 16
+"""A token that is shorter was not made by us, and could be guessed."""
 
 
 class NoBridge(UsageError):
@@ -54,6 +62,21 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str
     version: int = ACCESS_VERSION
     machine: str = ""
+
+
+class DashboardAccess(msgspec.Struct, frozen=True, kw_only=True):
+    """What access.json says about the dashboard.
+
+    Args:
+        host, port: where it listens.
+        wanted: the host and the port that were asked for; a port that was taken then may be free now.
+        token: whoever has it may watch.
+    """
+
+    host: str
+    port: int
+    wanted: tuple[str, int]
+    token: str
 
 
 class _Version(msgspec.Struct):
@@ -115,9 +138,23 @@ def write_access(run_dir: Path, access: Access) -> None:
     """
     machine = this_process().host
     access = msgspec.structs.replace(access, host=_reachable(access.host, machine), machine=machine)
-    # The standard module, because words may be bytes that are no text.
-    text = json.dumps(msgspec.to_builtins(access), indent=2)
-    keyfiles.replace(run_dir / ACCESS_NAME, f"{text}\n".encode(), keyfiles.PRIVATE_MODE)
+    _write(run_dir, msgspec.to_builtins(access) | _only(_content(run_dir), DASHBOARD))
+
+
+def write_dashboard_access(run_dir: Path, access: DashboardAccess) -> None:
+    """Say where this run can be watched, for its owner to read; what is said about the bridge stays. Raises as ``write_access``."""
+    content = _content(run_dir)
+    bridge = content if "host" in content else {}
+    _write(run_dir, {"version": ACCESS_VERSION} | bridge | {DASHBOARD: msgspec.to_builtins(access)})
+
+
+def read_dashboard_access(run_dir: Path) -> DashboardAccess | None:
+    """Return where an earlier coordinator of this run could be watched; None if it could not, or nobody can tell."""
+    try:
+        access = msgspec.convert(_content(run_dir).get(DASHBOARD), DashboardAccess)
+    except msgspec.ValidationError:
+        return None
+    return access if len(access.token) >= TOKEN_LENGTH_MIN and 0 < access.port <= PORT_MAX else None
 
 
 def read_access(run_dir: Path) -> Access:
@@ -133,15 +170,15 @@ def read_access(run_dir: Path) -> Access:
     if not path.exists():
         if not run_dir.exists():
             raise NoBridge(f"{run_dir} does not exist")
-        raise NoBridge(
-            f"no bridge in this run: {run_dir} holds no {ACCESS_NAME}; start the run with --bridge HOST to let workers join"
-        )
+        raise _no_bridge(f"{run_dir} holds no {ACCESS_NAME}")
     data = keyfiles.read_file(path)
     try:
         content = json.loads(data)
         version = msgspec.convert(content, _Version).version
         if version != ACCESS_VERSION:
             raise StoreVersionError(f"{path} is of version {version}, not {ACCESS_VERSION}: run and workers need one parry_mpi")
+        if DASHBOARD in content and "host" not in content:
+            raise _no_bridge(f"{run_dir} can only be watched")
         access = msgspec.convert(content, Access)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise StoreCorrupt(f"{path} is damaged ({error}): remove it and start the run again, which writes it anew") from error
@@ -152,8 +189,41 @@ def read_access(run_dir: Path) -> Access:
 
 def remove_access(run_dir: Path) -> None:
     """Say that nobody listens any more. Never raises: what stays behind only has workers try in vain."""
-    with contextlib.suppress(OSError):
-        (run_dir / ACCESS_NAME).unlink(missing_ok=True)
+    kept = _only(_content(run_dir), DASHBOARD)
+    with contextlib.suppress(OSError, ParryError):
+        if kept:
+            _write(run_dir, {"version": ACCESS_VERSION} | kept)
+        else:
+            (run_dir / ACCESS_NAME).unlink(missing_ok=True)
+
+
+def joinable(run_dir: Path) -> bool:
+    """Whether a bridge was announced here; it may be gone without a word."""
+    content = _content(run_dir)
+    return (run_dir / ACCESS_NAME).exists() and ("host" in content or DASHBOARD not in content)
+
+
+def _no_bridge(why: str) -> NoBridge:
+    return NoBridge(f"no bridge in this run: {why}; start the run with --bridge HOST to let workers join")
+
+
+def _content(run_dir: Path) -> dict[str, Any]:
+    """What is in access.json; {} if it is not there, is damaged, or is of another version."""
+    try:
+        content = json.loads(keyfiles.read_file(run_dir / ACCESS_NAME))
+    except (ParryError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) and content.get("version") == ACCESS_VERSION else {}
+
+
+def _write(run_dir: Path, content: dict[str, Any]) -> None:
+    # The standard module, because words may be bytes that are no text.
+    text = json.dumps(content, indent=2)
+    keyfiles.replace(run_dir / ACCESS_NAME, f"{text}\n".encode(), keyfiles.PRIVATE_MODE)
+
+
+def _only(content: dict[str, Any], name: str) -> dict[str, Any]:
+    return {name: content[name]} if name in content else {}
 
 
 def _reachable(host: str, machine: str) -> str:

@@ -13,7 +13,18 @@ from support.disk import QUEENS
 
 from parry_mpi.errors import StoreCorrupt, StoreVersionError, UsageError
 from parry_mpi.store import keyfiles
-from parry_mpi.store.access import Access, NoBridge, open_bridge_files, read_access, remove_access, write_access
+from parry_mpi.store.access import (
+    Access,
+    DashboardAccess,
+    NoBridge,
+    joinable,
+    open_bridge_files,
+    read_access,
+    read_dashboard_access,
+    remove_access,
+    write_access,
+    write_dashboard_access,
+)
 from parry_mpi.store.authorized import authorize, authorized, remove
 from parry_mpi.store.holder import this_process
 from parry_mpi.store.run_directory import RunDirectory, create_for_keys
@@ -27,6 +38,9 @@ ACCESS = Access(
     words=("n=12", "note=a b", "name=\udcff"),
     fingerprint="ab" * 32,
 )
+
+
+WATCHED = DashboardAccess(host="127.0.0.1", port=8001, wanted=("127.0.0.1", 8000), token="t" * 32)
 
 
 def public_key(number, comment=""):
@@ -48,6 +62,31 @@ def test_access_round_trip(tmp_path):
     remove_access(tmp_path)
     remove_access(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_dashboard_access(tmp_path):
+    """Protects open pages: the token and the port outlive the bridge and the coordinator, for the owner's eyes only."""
+    assert read_dashboard_access(tmp_path) is None
+    write_dashboard_access(tmp_path, WATCHED)
+    assert (WATCHED, 0o600, False) == (read_dashboard_access(tmp_path), mode_of(tmp_path / "access.json"), joinable(tmp_path))
+    with pytest.raises(NoBridge, match="can only be watched"):
+        read_access(tmp_path)
+    write_access(tmp_path, ACCESS)
+    assert (WATCHED, ACCESS.port, True) == (read_dashboard_access(tmp_path), read_access(tmp_path).port, joinable(tmp_path))
+    write_dashboard_access(tmp_path, msgspec.structs.replace(WATCHED, port=8002))
+    assert ACCESS.port == read_access(tmp_path).port
+    remove_access(tmp_path)
+    assert (8002, False) == (read_dashboard_access(tmp_path).port, joinable(tmp_path))
+
+
+@pytest.mark.parametrize("changed", [{"token": "short"}, {"port": 0}, {"token": 7}, {"wanted": []}])
+def test_damaged_dashboard_access(tmp_path, changed):
+    """Protects the run from a file that somebody wrote into: it is written anew, with a token that nobody can guess."""
+    write_dashboard_access(tmp_path, WATCHED)
+    content = json.loads((tmp_path / "access.json").read_text())
+    content["dashboard"] |= changed
+    (tmp_path / "access.json").write_text(json.dumps(content))
+    assert read_dashboard_access(tmp_path) is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])  # noqa: S104 what a user may type
