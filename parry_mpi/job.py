@@ -8,6 +8,7 @@ This module must not know how nodes are encoded; to it a node is bytes.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -21,6 +22,12 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A number that SQLite can keep; checked when a job is decoded, because it may come from anywhere."""
 
 
+Bound = (
+    Annotated[int, msgspec.Meta(ge=1 - 2**63, le=2**63 - 1)] | Annotated[float, msgspec.Meta(ge=-sys.float_info.max)] | None
+)
+"""A bound in the form in which it can be compared: no "nan", and nothing that is smaller than everything, for which there is None."""
+
+
 class Job(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One part of the tree: either nodes in their wire form, or a run of roots that are known by index.
 
@@ -32,6 +39,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
         weight: its share of WHOLE.
         first: index of the first root, for a run of roots.
         count: how many roots; 0 when the job is given by ``node``.
+        bound: no solution in this part of the tree has a smaller score, and the smallest is the best; None if nothing is known.
     """
 
     node: bytes = b""
@@ -40,6 +48,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     weight: Natural = 0
     first: Natural = 0
     count: Natural = 0
+    bound: Bound = None
 
     @property
     def units(self) -> int:

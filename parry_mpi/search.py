@@ -1,9 +1,7 @@
 """The depth-first engine: explore a bundle of jobs in slices, give part of it away, say what remains.
 
-Three searches share one interface: TreeSearch walks with the problem's children() and value(), GuidedSearch does so too but looks
-for something and leaves out what cannot be better, KernelSearch hands a frontier to the problem's kernel. An Exploration
-strings the jobs of a bundle together. Everything here is exact: at any moment what was found, what was given away, what was left
-out and what remains make up the whole bundle.
+An Exploration strings the jobs of a bundle together, each with the search that suits the problem. Everything here is exact: at any
+moment what was found, what was given away, what was left out and what remains make up the whole bundle.
 
 This module must not know leases or messages, nor read a clock: how many nodes a slice has is the caller's decision.
 """
@@ -11,17 +9,15 @@ This module must not know leases or messages, nor read a clock: how many nodes a
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any
 
 from parry_mpi.data import Gathered
-from parry_mpi.errors import ProblemError
-from parry_mpi.job import WHOLE, Job, cut, shares
-from parry_mpi.problem import Collection, Enumeration, Explore, Number, Optimisation, overrides
-from parry_mpi.task import Task, call, plain_nodes, problem_error
+from parry_mpi.job import WHOLE, Job, cut
+from parry_mpi.problem import Collection, Enumeration, Explore, Number, overrides
+from parry_mpi.searches import Allowance, BoundedSearch, ExplorationError, GuidedSearch, KernelSearch, Search, TreeSearch
+from parry_mpi.task import Task, call, plain_nodes
 
 ORACLE_SLICE = 1 << 16
 """Nodes between two looks at nothing: the oracle only needs a number that fits a kernel's budget."""
@@ -52,250 +48,6 @@ class Found:
     solved: int
 
 
-class ExplorationError(Exception):
-    """The user's code raised. sys.exit() counts: it would end the explorer, and without isolation the run, as if all were well.
-
-    Args:
-        error: what it raised.
-        value, explored: what the same slice had found before, and how many nodes that was.
-        node: the node, or the last of the frontier, that was being explored.
-        intact: what remains is as it was before that node, which stands last. False for a kernel: it may have changed the frontier.
-    """
-
-    def __init__(self, error: BaseException, value: Any, explored: int, node: Any, *, intact: bool) -> None:
-        super().__init__(str(error))
-        self.intact = intact
-        self.value = value
-        self.explored = explored
-        self._error = error
-        self._node = node
-
-    def to_problem_error(self) -> ProblemError:
-        """Describe it to the user, with the user's own traceback."""
-        return self._error if isinstance(self._error, ProblemError) else problem_error(self._error, self._node)
-
-
-class Search(Protocol):
-    """The search of one job."""
-
-    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
-        """Explore at most ``budget`` nodes and return what they are worth and how many there were; at least one.
-
-        Args:
-            budget: at least 1.
-            incumbent: the best score known, if there is one.
-        """
-
-    def split(self) -> list[Job]:
-        """Give away about half of what remains, shallowest first; nothing if it cannot be divided now."""
-
-    def remaining(self, *, apart: bool) -> list[Job]:
-        """Return what remains, the part explored next last. Empty when done.
-
-        Args:
-            apart: the node explored next is a job of its own.
-        """
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing remains."""
-
-
-class TreeSearch:
-    """Walk with the problem's own children() and value(), depth first.
-
-    The frontier is one stack; a child's share of its parent's weight travels along, so the explored share is exact.
-
-    Args:
-        task: whose problem it is.
-        job: where its nodes come from: depth, killed and weight.
-        nodes: the job's nodes, shallowest first.
-        combine: adds two values.
-    """
-
-    def __init__(self, task: Task, job: Job, nodes: list[Any], combine: Callable[[Any, Any], Any]) -> None:
-        self._task = task
-        self._job = job
-        self._combine = combine
-        self._nodes = nodes
-        self._weights = shares(job.weight, len(self._nodes))
-        self._depths = [job.depth] * len(self._nodes)
-
-    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
-        problem, combine = self._task.problem, self._combine
-        value_of, children_of = problem.value, problem.children
-        nodes = self._nodes
-        total: Any = None
-        explored = 0
-        try:
-            while explored < budget and nodes:
-                node = nodes[-1]
-                value = value_of(node)
-                children = list(children_of(node))
-                total = combine(total, value) if explored else value
-                # Only now is the node taken off: whatever raised above, it is still among what remains.
-                explored += 1
-                self._replace_last(children)
-        except (Exception, SystemExit) as error:
-            raise ExplorationError(error, total, explored, node, intact=True) from error
-        return total, explored
-
-    def _replace_last(self, children: list[Any]) -> None:
-        """Take the last node off and put its children there, the first one last."""
-        self._nodes.pop()
-        weight = self._weights.pop()
-        depth = self._depths.pop() + 1
-        if children:
-            children.reverse()
-            self._nodes += children
-            self._weights += shares(weight, len(children))
-            self._depths += [depth] * len(children)
-
-    def split(self) -> list[Job]:
-        half = sum(self._weights) // 2
-        given, count = 0, 0
-        while count < len(self._nodes) - 1 and (count == 0 or given + self._weights[count] <= half):
-            given += self._weights[count]
-            count += 1
-        jobs = self._jobs(0, count)
-        del self._nodes[:count], self._weights[:count], self._depths[:count]
-        return jobs
-
-    def remaining(self, *, apart: bool) -> list[Job]:
-        return self._jobs(0, len(self._nodes))
-
-    @property
-    def done(self) -> bool:
-        return not self._nodes
-
-    def _jobs(self, start: int, end: int) -> list[Job]:
-        encode, killed = self._task.nodes.encode, self._job.killed
-        return [Job(encode(self._nodes[i]), self._depths[i], killed, self._weights[i]) for i in range(start, end)]
-
-
-class GuidedSearch(TreeSearch):
-    """Walk in search of something: stop at what is better than all that is known, and leave out what cannot be.
-
-    A node that is left out counts as explored: it was looked at, and so was all below it, by its bound.
-    """
-
-    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
-        problem, nodes = self._task.problem, self._nodes
-        explored = 0
-        try:
-            while explored < budget and nodes:
-                node = nodes[-1]
-                if incumbent is not None and problem.prunes(node, incumbent):
-                    explored += 1
-                    self._replace_last([])
-                    continue
-                better = problem.improvement(node, incumbent)
-                children = list(problem.children(node))
-                explored += 1
-                self._replace_last(children)
-                if better is not None:
-                    return better, explored
-        except (Exception, SystemExit) as error:
-            raise ExplorationError(error, None, explored, node, intact=True) from error
-        return None, explored
-
-
-class KernelSearch:
-    """Hand a frontier to the problem's kernel, some nodes at a time.
-
-    The kernel works on the end of the frontier. What it leaves untouched keeps its weight; the weight of the deepest node it
-    took off is divided among what came of it, and the weight of the others it finished is explored.
-
-    Args:
-        task: whose problem it is.
-        job: where its nodes come from: depth, killed and weight.
-        nodes: the frontier, an array of records or a list.
-        explore: the kernel.
-    """
-
-    def __init__(self, task: Task, job: Job, nodes: Sequence[Any], explore: Explore) -> None:
-        self._task = task
-        self._job = job
-        self._explore = explore
-        self._frontier: Any = nodes
-        self._weights = np.array(shares(job.weight, len(nodes)), dtype=np.int64)
-
-    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
-        before = len(self._frontier)
-        last = self._frontier[-1:].copy()
-        problem = self._task.problem
-        more = (problem.objective_of(incumbent),) if isinstance(problem, Optimisation) else ()
-        try:
-            done = self._explore(self._frontier, budget, *more)
-            value, frontier, nodes, untouched = done
-            self._check(frontier, nodes, untouched, budget)
-        except (Exception, SystemExit) as error:
-            raise ExplorationError(error, None, 0, last, intact=False) from error
-        self._frontier = frontier
-        self._reweigh(before, min(int(untouched), before - 1, len(frontier)))
-        return value, int(nodes)
-
-    def split(self) -> list[Job]:
-        if len(self._frontier) < 2:
-            return []
-        # Every second node, from the shallowest on: both halves then hold work of every depth. A kernel's frontier does not
-        # tell depths, and its first half by count would be nearly all of the work.
-        given, weights = self._frontier[0::2], self._weights[0::2]
-        kept, self._weights = self._frontier[1::2], self._weights[1::2].copy()
-        self._frontier = kept.copy() if isinstance(kept, np.ndarray) else kept
-        return self._jobs(given, weights)
-
-    def remaining(self, *, apart: bool) -> list[Job]:
-        if not apart:
-            return self._jobs(self._frontier, self._weights)
-        return self._jobs(self._frontier[:-1], self._weights[:-1]) + self._jobs(self._frontier[-1:], self._weights[-1:])
-
-    @property
-    def done(self) -> bool:
-        return len(self._frontier) == 0
-
-    def _check(self, frontier: Any, nodes: Any, untouched: Any, budget: int) -> None:
-        """Refuse what would explore for ever, or could not be handed over."""
-        name = f"{type(self._task.problem).__name__}.explore()"
-        if nodes < 1:
-            raise ValueError(
-                f"{name} explored {nodes} nodes of a frontier of {len(self._frontier)}; it must explore at least one"
-            )
-        if nodes > budget:
-            raise ValueError(f"{name} says that it explored {nodes} nodes, with a budget of {budget}")
-        if untouched < 0:
-            raise ValueError(f"{name} says that it left {untouched} nodes untouched")
-        dtype = self._task.nodes.dtype
-        if dtype is None and not isinstance(frontier, list | np.ndarray):
-            raise TypeError(f"{name} left a frontier of {type(frontier)}, not a list")
-        if dtype is not None and getattr(frontier, "dtype", None) != dtype:
-            raise TypeError(f"{name} left a frontier of {getattr(frontier, 'dtype', type(frontier))}, not of node_dtype {dtype}")
-
-    def _reweigh(self, before: int, untouched: int) -> None:
-        """Give weights to the new frontier: the first ``untouched`` keep theirs, the others share that of the node above them."""
-        new_count = len(self._frontier) - untouched
-        if new_count == 0:
-            self._weights = self._weights[:untouched].copy()
-            return
-        # All that is new came of the node at height ``untouched``, the last one taken off at the lowest point. It counts as
-        # one part of its own, now explored, beside the new ones.
-        part, rest = divmod(int(self._weights[untouched]), new_count + 1)
-        weights = np.full(len(self._frontier), part, dtype=np.int64)
-        weights[:untouched] = self._weights[:untouched]
-        weights[untouched : untouched + rest] += 1
-        self._weights = weights
-
-    def _jobs(self, nodes: Any, weights: Any) -> list[Job]:
-        depth, killed = self._job.depth + 1, self._job.killed
-        if self._task.nodes.dtype is not None:
-            if len(nodes) == 0:
-                return []
-            return [Job(nodes.tobytes(), depth, killed, int(weights.sum()))]
-        return [
-            Job(self._task.nodes.encode(node), depth, killed, int(weight)) for node, weight in zip(nodes, weights, strict=True)
-        ]
-
-
 class Exploration:
     """Explore the jobs of one bundle, the last one first.
 
@@ -304,15 +56,24 @@ class Exploration:
         jobs: the bundle.
         kernel: what Task.problem.kernel() returned, once for the process.
         incumbent: the best score known, if there is one.
+        allowance: for asking for the bounds of what remains.
 
     Attributes:
         incumbent: the best score known, own ones included; may be set to a better one at any time.
         improved: whether something better than all that was known was found since take_found().
     """
 
-    def __init__(self, task: Task, jobs: Iterable[Job], kernel: Explore | None, incumbent: Number | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        jobs: Iterable[Job],
+        kernel: Explore | None,
+        incumbent: Number | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self._task = task
         self._kernel = kernel
+        self._allowance = allowance or Allowance()
         self._waiting = list(jobs)
         self._current: Search | None = None
         self._current_size = 0
@@ -323,6 +84,9 @@ class Exploration:
         self._found = Found(None, 0, 0)
         self._gathered = task.solutions.gather() if task.solutions else None
         self._guided = not isinstance(problem, Enumeration | Collection)
+        # A problem may prune by a rule of its own; then its bounds are not all that it goes by.
+        bounded = task.bounded and not overrides(type(problem), "prunes")
+        self._kind = BoundedSearch if bounded else GuidedSearch if self._guided else TreeSearch
         self.incumbent = incumbent
         self.improved = False
 
@@ -414,10 +178,9 @@ class Exploration:
                 self._waiting.append(rest)
         nodes = self._task.root_run(job.first, job.count) if job.count else self._task.nodes.decode(job.node)
         if self._kernel is None:
-            kind = GuidedSearch if self._guided else TreeSearch
-            self._current = kind(self._task, job, plain_nodes(nodes), self._combine)
+            self._current = self._kind(self._task, job, plain_nodes(nodes), self._combine)
         else:
-            self._current = KernelSearch(self._task, job, nodes, self._kernel)
+            self._current = KernelSearch(self._task, job, nodes, self._kernel, self._allowance)
         self._current_size = job.count or 1
         return self._current
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ import numpy as np
 from parry_mpi.data import DataCodec, Gathered, NodeCodec, SolutionsCodec
 from parry_mpi.errors import ParryError, ProblemError, UsageError
 from parry_mpi.job import Job
-from parry_mpi.problem import Collection, Problem
+from parry_mpi.problem import Collection, Number, Optimisation, Problem, overrides
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,10 +43,12 @@ class Task:
         nodes: encodes nodes.
         values: encodes values; of a problem that collects, how many solutions there are.
         solutions: encodes solutions; None if the problem does not collect.
+        bounded: whether it is an optimisation that can tell bounds.
     """
 
     def __init__(self, problem: Problem[Any, Any]) -> None:
         self.problem = problem
+        self.bounded = isinstance(problem, Optimisation) and overrides(type(problem), "bound")
         self.solutions: SolutionsCodec | None = None
         value_type = problem.value_type()
         if isinstance(problem, Collection):
@@ -101,6 +104,22 @@ class Task:
             return job
         killed = [call(self.problem.kill, node, job.killed) for node in plain_nodes(self.nodes.decode(job.node))]
         return msgspec.structs.replace(job, node=b"".join(self.nodes.encode(node) for node in killed))
+
+    def bound_of(self, nodes: Iterable[Any]) -> Number | None:
+        """Return the score that nothing at or below these nodes can be better than; None if that is not known.
+
+        What bound() raises does not count here, where it is only asked for to be shown: then it is not known.
+        """
+        smallest: Number = math.inf
+        for node in nodes:
+            try:
+                bound = self.problem.bound_score(node)  # type: ignore[attr-defined]  # what is bounded has it
+            except (Exception, SystemExit):  # noqa: BLE001 the user's code
+                return None
+            if bound is None:
+                return None
+            smallest = min(smallest, bound)
+        return smallest
 
     def roots_digest(self) -> str:
         """Return a digest of how many roots there are, of the first and last few, and of what the problem reads from files.

@@ -44,6 +44,13 @@ from parry_mpi.errors import EXIT_COMPLETE
     help="What to do if the problem raises: stop the run, or put the job aside and go on.",
 )
 @click.option(
+    "--order",
+    type=click.Choice(["depth", "bound"]),
+    default="depth",
+    show_default=True,
+    help="Hand out the shallowest jobs first, which are the largest, or those with the best bounds (of an Optimisation).",
+)
+@click.option(
     "--max-kills",
     metavar="N",
     type=click.IntRange(min=1),

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from parry_mpi.cli import loading, parameters
 from parry_mpi.cli.display import Display
 from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explain, explain_problem_error, explained
-from parry_mpi.cli.telling import Ending, say, tell
+from parry_mpi.cli.telling import Ending, Optimised, say, tell
 from parry_mpi.core.records import Quarantined
 from parry_mpi.errors import EXIT_INTERNAL, ParryError, ProblemError, UsageError
-from parry_mpi.problem import Problem
+from parry_mpi.problem import Number, Optimisation, Problem
 from parry_mpi.runtime import processes
 from parry_mpi.runtime.coordinating import Outcome, coordinate, decline
 from parry_mpi.runtime.coordinator_loop import Watchers
@@ -148,6 +148,11 @@ def prepare(request: Request) -> Prepared:
     loaded = loading.load(request.where)
     problem: Problem[Any, Any] = parameters.build(loaded.problem_class, request.words)
     task = Task(problem)
+    if request.options.order == "bound" and not task.bounded:
+        raise UsageError(
+            f"--order bound needs bounds: {loaded.problem_class.__name__} is not an Optimisation that defines bound(node); "
+            "leave the option away"
+        )
     identity = Identity(
         problem=loaded.name,
         parameters=plain_parameters(parameters.deciding_parameters(problem)),
@@ -240,6 +245,7 @@ def _ending(prepared: Prepared, path: Path, outcome: Outcome, quarantined: tuple
         seconds=outcome.seconds,
         stopped=outcome.stopped,
         meaning=_meaning(prepared, outcome.result) if outcome.complete else "",
+        optimised=_optimised(prepared, outcome.view.objective, outcome.view.bound),
     )
 
 
@@ -259,7 +265,20 @@ def _ending_of_finished(prepared: Prepared, directory: RunDirectory) -> Ending:
         killings=counters.killings,
         restarts=counters.restarts,
         meaning=_meaning(prepared, result),
+        optimised=_optimised(prepared, *_proven(prepared, result)),
     )
+
+
+def _optimised(prepared: Prepared, objective: Number | None, bound: Number | None) -> Optimised | None:
+    return Optimised(objective, bound) if isinstance(prepared.task.problem, Optimisation) else None
+
+
+def _proven(prepared: Prepared, result: Any) -> tuple[Number | None, Number | None]:
+    """What is known of the optimum once everything is explored: the best objective, and that nothing is better by the gap."""
+    problem = prepared.task.problem
+    if result is None or not isinstance(problem, Optimisation):
+        return None, None
+    return result.objective, result.objective + (problem.gap if problem.sense == "max" else -problem.gap)
 
 
 def _meaning(prepared: Prepared, result: Any) -> str:

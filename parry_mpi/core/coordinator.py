@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from parry_mpi.core.bounds import Score
 from parry_mpi.core.events import (
     Committed,
     Effects,
@@ -106,6 +107,23 @@ class Coordinator:
     def phase(self) -> Phase:
         """How far this coordinator is."""
         return self.volatile.phase
+
+    def bound(self) -> Score | None:
+        """Return what no solution can have a smaller score than; None while that is not known. It only ever grows.
+
+        All that is left to explore has its bounds. What was explored had no better solution than the incumbent, and what was left out
+        because of an incumbent could not be better by the gap, which is why nothing better is known of it. Between the report that
+        brought a solution and the Improved that follows from it this may be wrong.
+        """
+        volatile = self.volatile
+        if self.state.counters.decided:
+            return volatile.incumbent
+        bound = self.state.bound()
+        if bound is not None and volatile.incumbent is not None:
+            bound = min(bound, volatile.incumbent - self.settings.gap)
+        if bound is None or volatile.proven is None:
+            return volatile.proven if bound is None else bound
+        return max(bound, volatile.proven)
 
     def restart(self) -> Effects:
         """Take over what another coordinator left behind: its leases end. Must be committed before the first step."""
@@ -249,6 +267,9 @@ class Coordinator:
 
     def _accept(self, worker: Worker, report: Report) -> None:
         watch = self.volatile.watches[report.lease]
+        if self.settings.sense is not None:
+            # What is proven stays proven: a better incumbent would take it back by the gap, and a worker need not tell bounds.
+            self.volatile.proven = self.bound()
         self._record(
             Reported(report.lease, report.seq, report.nodes, report.explored_us, report.solved, report.remaining, report.shared)
         )

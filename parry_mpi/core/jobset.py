@@ -1,34 +1,61 @@
-"""The job set: pending jobs ordered by depth, shallowest first, oldest first within a depth.
+"""The job set: pending jobs ordered by depth, shallowest first, or by their bounds, best first; oldest first among equals.
 
-Shallow jobs are the big ones, so handing them out first moves much work with few messages. Jobs that were killed are
-kept apart, because they do not travel with others. This module must not decide which job goes to whom.
+Shallow jobs are the big ones, so handing them out first moves much work with few messages. Those with the best bounds are where
+the best solution may be. Jobs that were killed are kept apart, because they do not travel with others. This module must not decide
+which job goes to whom.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
+from parry_mpi.core.bounds import Bounds, Score
 from parry_mpi.core.ids import JobId
 from parry_mpi.job import Job
 
 
+Order = Literal["depth", "bound"]
+"""What the jobs are handed out by; it cannot change an answer, only how soon it is found."""
+
+
+def _by_depth(job: Job) -> int:
+    return job.depth
+
+
+def _by_bound(job: Job) -> tuple[Score, int]:
+    """What is not known may be the best; of equals, the shallower is the bigger."""
+    return (-math.inf if job.bound is None else job.bound, job.depth)
+
+
+_KEYS: dict[Order, Callable[[Job], Any]] = {"depth": _by_depth, "bound": _by_bound}
+
+
 class JobSet:
-    """Pending jobs by id and by depth. Adding, removing and finding the first take O(log depths).
+    """Pending jobs by id and by level. Adding, removing and finding the first take O(log levels).
+
+    Args:
+        order: what the levels are: depths, or bounds with depths. There are few depths and may be as many bounds as jobs.
 
     Attributes:
+        order: as given.
         weight: of all the jobs together.
         units: how many jobs there are if a run of roots counts each root.
 
     Invariants:
-        Every job is in exactly one level, that of its depth, or among those killed once, or among those killed more often.
-        Every depth that has a level is in the heap, exactly once.
+        Every job is in exactly one level, that of its key, or among those killed once, or among those killed more often.
+        Every key that has a level is in the heap, exactly once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order = "depth") -> None:
+        self.order: Order = order
+        self._key = _KEYS[order]
         self._jobs: dict[JobId, Job] = {}
-        self._levels: dict[int, dict[JobId, None]] = {}
-        self._depths: list[int] = []
+        self._levels: dict[Any, dict[JobId, None]] = {}
+        self._keys: list[Any] = []
+        self._bounds = Bounds()
         self._killed_once: dict[JobId, None] = {}
         self._suspects: dict[JobId, None] = {}
         self.weight = 0
@@ -37,15 +64,17 @@ class JobSet:
     def add(self, job_id: JobId, job: Job) -> None:
         """Add a pending job."""
         self._jobs[job_id] = job
+        self._bounds.add(job_id, job.bound)
         self.weight += job.weight
         self.units += job.units
         if job.killed:
             self._apart(job)[job_id] = None
             return
-        level = self._levels.get(job.depth)
+        key = self._key(job)
+        level = self._levels.get(key)
         if level is None:
-            level = self._levels[job.depth] = {}
-            heapq.heappush(self._depths, job.depth)
+            level = self._levels[key] = {}
+            heapq.heappush(self._keys, key)
         level[job_id] = None
 
     def remove(self, job_id: JobId) -> Job:
@@ -55,24 +84,33 @@ class JobSet:
             KeyError: it is not pending.
         """
         job = self._jobs.pop(job_id)
+        self._bounds.remove(job_id)
         self.weight -= job.weight
         self.units -= job.units
         if job.killed:
             del self._apart(job)[job_id]
         else:
-            del self._levels[job.depth][job_id]
+            del self._levels[self._key(job)][job_id]
             self._drop_empty_levels()
         return job
 
     def first(self) -> JobId | None:
-        """Return the job to hand out next among those never killed: the shallowest, and of these the oldest."""
-        return next(iter(self._levels[self._depths[0]])) if self._depths else None
+        """Return the job to hand out next among those never killed: of the first level, the oldest."""
+        return next(iter(self._levels[self._keys[0]])) if self._keys else None
 
     def in_order(self) -> Iterator[tuple[JobId, Job]]:
         """Give the jobs never killed in the order in which they would be handed out; the set must not change meanwhile."""
-        for depth in sorted(self._levels):
-            for job_id in self._levels[depth]:
+        # The heap is walked from its top, with a second heap of the places that may be next: whoever wants a hundred jobs
+        # of a hundred thousand levels pays for a hundred.
+        keys = self._keys
+        places = [(keys[0], 0)] if keys else []
+        while places:
+            key, place = heapq.heappop(places)
+            for job_id in self._levels[key]:
                 yield job_id, self._jobs[job_id]
+            for below in (2 * place + 1, 2 * place + 2):
+                if below < len(keys):
+                    heapq.heappush(places, (keys[below], below))
 
     def first_suspect(self) -> JobId | None:
         """Return the oldest of the jobs that were killed more than once."""
@@ -94,7 +132,15 @@ class JobSet:
 
     def counts_by_depth(self) -> dict[int, int]:
         """How many jobs never killed there are at each depth."""
-        return {depth: len(self._levels[depth]) for depth in sorted(self._levels) if self._levels[depth]}
+        counts: dict[int, int] = {}
+        for key, level in self._levels.items():
+            depth = key if self.order == "depth" else key[1]
+            counts[depth] = counts.get(depth, 0) + len(level)
+        return {depth: counts[depth] for depth in sorted(counts) if counts[depth]}
+
+    def bound(self) -> Score | None:
+        """Return the smallest bound of all jobs, infinity if there are none; None if any of them is not known."""
+        return self._bounds.smallest()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -111,10 +157,11 @@ class JobSet:
 
     def copy(self) -> JobSet:
         """Return an independent copy; the jobs themselves are immutable and shared."""
-        other = JobSet()
+        other = JobSet(self.order)
         other._jobs = self._jobs.copy()
-        other._levels = {depth: level.copy() for depth, level in self._levels.items()}
-        other._depths = self._depths.copy()
+        other._levels = {key: level.copy() for key, level in self._levels.items()}
+        other._keys = self._keys.copy()
+        other._bounds = self._bounds.copy()
         other._killed_once = self._killed_once.copy()
         other._suspects = self._suspects.copy()
         other.weight = self.weight
@@ -126,9 +173,9 @@ class JobSet:
         return self._killed_once if job.killed == 1 else self._suspects
 
     def _drop_empty_levels(self) -> None:
-        """Keep the invariant that the heap's first depth has a level with a job, so that first() need not search.
+        """Keep the invariant that the heap's first key has a level with a job, so that first() need not search.
 
         A level that empties deeper down stays until it is on top: taking it out of the middle of a heap would cost a scan.
         """
-        while self._depths and not self._levels[self._depths[0]]:
-            del self._levels[heapq.heappop(self._depths)]
+        while self._keys and not self._levels[self._keys[0]]:
+            del self._levels[heapq.heappop(self._keys)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from parry_mpi.core.ids import JobId
 from parry_mpi.job import Job, cut
@@ -44,6 +45,8 @@ class Settings:
         patience_ms: how long a lease that was asked to share may stay silent while others starve, before it is killed; doubles
             with every kill. 0 to wait for ever.
         grace_ms: how long a stop waits for leases to be handed back.
+        sense: of an optimisation; None for other problems.
+        gap: of an optimisation: what is not better by as much is left out.
     """
 
     fingerprint: str
@@ -53,6 +56,8 @@ class Settings:
     heartbeats_missed_max: int = 15
     patience_ms: int = 60_000
     grace_ms: int = 10_000
+    sense: Literal["min", "max"] | None = None
+    gap: int | float = 0
 
 
 class BundlePolicy:

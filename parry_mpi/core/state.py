@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from parry_mpi.core.bounds import Bounds, Score, smallest_bound
 from parry_mpi.core.ids import JobId, LeaseId, WorkerId
-from parry_mpi.core.jobset import JobSet
+from parry_mpi.core.jobset import JobSet, Order
 from parry_mpi.core.records import (
     Decided,
     Granted,
@@ -122,30 +123,35 @@ class Snapshot:
 class State:
     """The durable state of a run.
 
+    Args:
+        order: what pending jobs are handed out by.
+
     Invariants (checked by core.invariants):
         explored + pending + leased + quarantined + unpulled = WHOLE, in integers.
         Every id is smaller than the next one of its kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order = "depth") -> None:
         self.counters = Counters()
-        self.pending = JobSet()
+        self.pending = JobSet(order)
         self.leases: dict[LeaseId, Lease] = {}
         self.quarantined: dict[JobId, Quarantined] = {}
         self.leased_weight = 0
         self.leased_count = 0
+        self._leased_bounds = Bounds()
         self._changes = Changes(self.counters)
 
     @classmethod
-    def from_snapshot(cls, snapshot: Snapshot) -> State:
+    def from_snapshot(cls, snapshot: Snapshot, order: Order = "depth") -> State:
         """Take up what the store kept. The snapshot must not be used afterwards."""
-        state = cls()
+        state = cls(order)
         state.counters = snapshot.counters
         for job_id, job in sorted(snapshot.pending.items()):
             state.pending.add(job_id, job)
         for lease_id, lease in sorted(snapshot.leases.items()):
             state.leases[lease_id] = lease
             state._count_leased(lease.jobs, 1)
+            state._leased_bounds.add(lease_id, smallest_bound(lease.jobs))
         state.quarantined = dict(sorted(snapshot.quarantined.items()))
         state._changes = Changes(state.counters)
         return state
@@ -174,6 +180,17 @@ class State:
         """The part of WHOLE that is quarantined."""
         return total_weight(entry.job for entry in self.quarantined.values())
 
+    def bound(self) -> Score | None:
+        """Return what no solution in all that is not explored has a smaller score than, infinity if nothing is left.
+
+        None if that is not known: there is a job without a bound, or roots are not pulled yet.
+        """
+        if not self.counters.roots_exhausted:
+            return None
+        quarantined = smallest_bound(entry.job for entry in self.quarantined.values())
+        pending, leased = self.pending.bound(), self._leased_bounds.smallest()
+        return None if pending is None or leased is None or quarantined is None else min(pending, leased, quarantined)
+
     @property
     def done(self) -> bool:
         """Whether nothing is left to hand out or to wait for; the answer is complete if nothing is quarantined, or if it was decided."""
@@ -188,13 +205,14 @@ class State:
 
     def copy(self) -> State:
         """Return an independent copy, without the changes since the last commit."""
-        other = State()
+        other = State(self.pending.order)
         other.counters = msgspec.structs.replace(self.counters)
         other.pending = self.pending.copy()
         other.leases = {lease_id: msgspec.structs.replace(lease) for lease_id, lease in self.leases.items()}
         other.quarantined = self.quarantined.copy()
         other.leased_weight = self.leased_weight
         other.leased_count = self.leased_count
+        other._leased_bounds = self._leased_bounds.copy()
         other._changes = Changes(other.counters)
         return other
 
@@ -245,6 +263,7 @@ class State:
         self.counters.grants += 1
         self.leases[record.lease] = Lease(record.worker, record.jobs)
         self._count_leased(record.jobs, 1)
+        self._leased_bounds.add(record.lease, smallest_bound(record.jobs))
         self._changes.leases_put[record.lease] = self.leases[record.lease]
 
     def _apply_reported(self, record: Reported) -> None:
@@ -253,6 +272,8 @@ class State:
         lease.jobs = record.remaining
         lease.seq = record.seq
         self._count_leased(lease.jobs, 1)
+        self._leased_bounds.remove(record.lease)
+        self._leased_bounds.add(record.lease, smallest_bound(lease.jobs))
         self._changes.leases_put[record.lease] = lease
         self._add_pending(record.shared)
         counters = self.counters
@@ -290,6 +311,7 @@ class State:
 
     def _end_lease(self, lease_id: LeaseId) -> None:
         self._count_leased(self._lease(lease_id).jobs, -1)
+        self._leased_bounds.remove(lease_id)
         del self.leases[lease_id]
         self._changes.leases_put.pop(lease_id, None)
         self._changes.leases_removed.add(lease_id)

@@ -5,8 +5,11 @@ This module must not change anything.
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
+from parry_mpi.core.bounds import Score
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.job import WHOLE
 
@@ -40,6 +43,8 @@ class View(msgspec.Struct, frozen=True):
         workers, busy: how many are connected, and how many of them hold a lease.
         workers_seen: how many joined this coordinator.
         workers_list: the first WORKERS_SHOWN_MAX of them.
+        objective: of the best solution known to an optimisation, and None while there is none.
+        bound: no solution has a better objective; None while that is not known.
     """
 
     phase: str
@@ -58,6 +63,8 @@ class View(msgspec.Struct, frozen=True):
     busy: int
     workers_seen: int
     workers_list: tuple[WorkerView, ...] = ()
+    objective: int | float | None = None
+    bound: int | float | None = None
 
 
 def view(coordinator: Coordinator, now_ms: int, *, with_workers: bool = True) -> View:
@@ -95,4 +102,14 @@ def view(coordinator: Coordinator, now_ms: int, *, with_workers: bool = True) ->
             )
             for worker in workers[: WORKERS_SHOWN_MAX if with_workers else 0]
         ),
+        objective=_objective(coordinator, volatile.incumbent),
+        bound=_objective(coordinator, coordinator.bound()),
     )
+
+
+def _objective(coordinator: Coordinator, score: Score | None) -> Score | None:
+    """Return a score of an optimisation in the user's own sense; None for what is no number to show."""
+    sense = coordinator.settings.sense
+    if sense is None or score is None or math.isinf(score):
+        return None
+    return -score if sense == "max" else score

@@ -79,3 +79,4 @@ class Volatile:
     press_at_ms: int | None = None
     workers_seen: int = 0
     incumbent: int | float | None = None
+    proven: int | float | None = None

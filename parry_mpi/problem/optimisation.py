@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Generic, Literal, Optional, cast
+import sys
+from typing import Annotated, Any, ClassVar, Generic, Literal, Optional, cast
 
 import msgspec
 import numpy as np
@@ -12,6 +13,9 @@ from parry_mpi.problem.base import Node, Number, Problem, Value, type_arguments
 
 SCORE_MAX = 2**63 - 1
 """Objectives are sent as 64-bit numbers."""
+
+Gap = Annotated[int, msgspec.Meta(ge=0, le=SCORE_MAX)] | Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+"""How much a solution may be better and yet not matter."""
 
 
 class Best(msgspec.Struct, Generic[Value], frozen=True):
@@ -35,13 +39,24 @@ class Optimisation(Problem[Node, Any], Generic[Node, Value]):
     solution known as its third argument, or None; its Slice has as its value a Best that is better, or None. It may go on with
     what it found itself until its budget is used up. To begin with a solution that is known, give it as a root of its own, last.
 
+    Args:
+        gap: how much better a solution has to be to matter: the optimum is missed by less than this. A parameter of every
+            optimisation, given as gap=3 on the command line; a class has a default of its own with ``gap: int = 3``.
+
     Attributes:
         sense: whether the objective shall be small or large.
-        gap: how much better a solution has to be to matter: the optimum is missed by less than this.
+        best_first: whether the children of a node are explored in the order of their bounds, the best first, instead of the order
+            in which children() gives them.
     """
 
     sense: ClassVar[Literal["min", "max"]] = "min"
-    gap: ClassVar[Number] = 0
+    best_first: ClassVar[bool] = False
+    gap: Gap = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "gap" in vars(cls):  # without a type it is no field, but hides the one that there is
+            raise TypeError(f"gap is a parameter of {cls.__name__}: write its default with its type, gap: int = {cls.gap}")
 
     def objective(self, node: Node) -> Number | None:
         """Return how good the solution at this node is, None if this node is no solution."""
@@ -92,12 +107,18 @@ class Optimisation(Problem[Node, Any], Generic[Node, Value]):
         target = self.target()
         return None if target is None else self._signed(target)
 
-    def prunes(self, node: Node, incumbent: Number) -> bool:
+    def bound_score(self, node: Node) -> Number | None:
+        """Return the score that no solution at this node or below it can be better than; None if that is not known."""
         bound = self.bound(node)
-        if bound is None:
-            return False
-        signed = self._signed(bound)
-        return signed >= incumbent or signed > incumbent - self.gap
+        score = None if bound is None else self._signed(bound)
+        return None if score == -math.inf else score
+
+    def hopeless(self, bound: Number | None, incumbent: Number) -> bool:
+        """Whether what has this bound can be left out, both being scores."""
+        return bound is not None and (bound >= incumbent or bound > incumbent - self.gap)
+
+    def prunes(self, node: Node, incumbent: Number) -> bool:
+        return self.hopeless(self.bound_score(node), incumbent)
 
     def improvement(self, node: Node, incumbent: Number | None) -> Best[Value] | None:
         # solution() is only asked for what is better: where every node is a solution, few are
@@ -105,6 +126,19 @@ class Optimisation(Problem[Node, Any], Generic[Node, Value]):
         if objective is None or (incumbent is not None and self._signed(objective) >= incumbent):
             return None
         return Best(plain_number(objective), self.solution(node))
+
+    def limit(self, incumbent: Number | None) -> Number | None:
+        """Return the objective to beat, for a kernel: it leaves out what cannot be better than this.
+
+        Without a gap that is the best objective known. With one it is so much better, less the smallest step there is, which makes
+        "better than this" the same as "better by the gap"; so a kernel need not know of gaps. It is an integer if the best
+        objective known is one, for kernels that compute with integers.
+        """
+        if incumbent is None or not self.gap:
+            return self.objective_of(incumbent)
+        least = incumbent - self.gap
+        beaten = math.floor(least) + 1 if isinstance(incumbent, int) else math.nextafter(least, math.inf)
+        return self.objective_of(max(min(beaten, incumbent), -SCORE_MAX))
 
     def objective_of(self, score: Number | None) -> Number | None:
         """Return the objective that has this score."""

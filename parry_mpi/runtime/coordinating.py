@@ -16,7 +16,7 @@ from parry_mpi.core.policy import Settings
 from parry_mpi.core.records import Restarted
 from parry_mpi.core.state import State
 from parry_mpi.core.view import View
-from parry_mpi.problem import overrides
+from parry_mpi.problem import Optimisation, overrides
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers
 from parry_mpi.runtime.deadline import deadline
@@ -135,6 +135,8 @@ def settings_of(task: Task, fingerprint: str, options: Options) -> Settings:
         heartbeats_missed_max=max(1, round(options.heartbeat_timeout_s * 1000 / HEARTBEAT_MS)),
         patience_ms=int(options.patience_s * 1000),
         grace_ms=int(options.grace_s * 1000),
+        sense=task.problem.sense if isinstance(task.problem, Optimisation) else None,
+        gap=task.problem.gap if isinstance(task.problem, Optimisation) else 0,
     )
 
 
@@ -143,12 +145,12 @@ def _take_up(task: Task, directory: RunDirectory, options: Options) -> tuple[Coo
     settings = settings_of(task, directory.identity.fingerprint(), options)
     rewrite = task.rewrite_killed if overrides(type(task.problem), "kill") else None
     if directory.snapshot is None:
-        coordinator = Coordinator(State(), settings, rewrite)
+        coordinator = Coordinator(State(options.order), settings, rewrite)
         result = call(task.problem.zero)
         directory.initialize(coordinator.state.take_changes(), task.values.encode(result))
         directory.log("began", host=processes.host_name())
         return coordinator, result
-    state = State.from_snapshot(directory.snapshot)
+    state = State.from_snapshot(directory.snapshot, options.order)
     directory.forget_snapshot()
     result = task.values.decode(directory.result)
     state.apply(Restarted())

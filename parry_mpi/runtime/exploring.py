@@ -7,13 +7,15 @@ the coordinator, nor how orders arrive.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Improve, Raised, ToExplorer, Want
 from parry_mpi.errors import ExplorerLost, ParryError, ProblemError, unreachable
 from parry_mpi.job import Job
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock
-from parry_mpi.search import Exploration, ExplorationError, SliceTuner
+from parry_mpi.search import Exploration, SliceTuner
+from parry_mpi.searches import Allowance, ExplorationError
 from parry_mpi.task import Task, call
 
 SLICE_MS = 5.0
@@ -42,6 +44,7 @@ class Exploring:
         self._task = task
         self._kernel = kernel
         self._tuner = SliceTuner(SLICE_MS)
+        self._allowance = Allowance()
         self._begin: Begin | None = None
         self._exploration: Exploration | None = None
         self._explored_us = 0
@@ -103,7 +106,7 @@ class Exploring:
             return None
         try:
             if self._exploration is None:
-                self._exploration = Exploration(self._task, begin.jobs, self._kernel, self._incumbent)
+                self._exploration = Exploration(self._task, begin.jobs, self._kernel, self._incumbent, self._allowance)
             return self._turn(begin, self._exploration)
         except MemoryError as error:
             return self._died(begin, error)
@@ -122,7 +125,7 @@ class Exploring:
         if self._stretch is not None:
             self._explore(exploration, min(self._tuner.budget, self._stretch))
             if exploration.done or exploration.full or self._stretch == 0 or self._has_news(exploration):
-                return self._hand_over(begin, exploration, exploration.split() if self._want is Want.SPLIT else ())
+                return self._hand_over(begin, exploration, self._split(exploration) if self._want is Want.SPLIT else ())
             return None
         if self._want is Want.SPLIT:
             return self._split_and_hand_over(begin, exploration)
@@ -138,26 +141,37 @@ class Exploring:
 
     def _split_and_hand_over(self, begin: Begin, exploration: Exploration) -> HandedOver:
         """Cut something off to give away; explore a little first if there is only one node."""
-        shared = exploration.split()
+        shared = self._split(exploration)
         tried = 0
         while not shared and not exploration.done and not exploration.full and tried < SPLIT_NODES_MAX:
             self._explore(exploration, 1)
-            shared = exploration.split()
+            shared = self._split(exploration)
             tried += 1
         return self._hand_over(begin, exploration, shared)
+
+    def _split(self, exploration: Exploration) -> tuple[Job, ...]:
+        return self._jobs_made(exploration.split)
+
+    def _jobs_made(self, make: Callable[[], tuple[Job, ...]]) -> tuple[Job, ...]:
+        """Let jobs be made, and note how long that took: their bounds are asked for then."""
+        began_us = clock.now_us()
+        jobs = make()
+        self._allowance.spend(clock.now_us() - began_us)
+        return jobs
 
     def _explore(self, exploration: Exploration, budget: int) -> None:
         began_us = clock.now_us()
         nodes = exploration.slice(budget)
         took_us = clock.now_us() - began_us
         self._explored_us += took_us
+        self._allowance.earn(took_us)
         self._tuner.note(nodes, budget, took_us / 1000)
         if self._stretch is not None:
             self._stretch -= nodes
 
     def _hand_over(self, begin: Begin, exploration: Exploration, shared: tuple[Job, ...]) -> HandedOver:
         careful = self._stretch is not None
-        remaining = () if exploration.done else exploration.remaining(apart=careful)
+        remaining = () if exploration.done else self._jobs_made(lambda: exploration.remaining(apart=careful))
         if exploration.improved:
             self._told_at_us = clock.now_us()
         found = exploration.take_found()

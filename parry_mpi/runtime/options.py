@@ -6,6 +6,7 @@ This module must not know what comes of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Options:
         patience_s: how long a lease may be silent while others starve; doubles with every kill; 0 for ever.
         grace_s: how long a stop waits for what remains.
         stop_after_s: stop after so long, or None.
+        order: "depth" or "bound": which jobs are handed out first, the shallowest or those with the best bounds.
     """
 
     isolation: str = "process"
@@ -29,3 +31,4 @@ class Options:
     patience_s: float = 60.0
     grace_s: float = 10.0
     stop_after_s: float | None = None
+    order: Literal["depth", "bound"] = "depth"

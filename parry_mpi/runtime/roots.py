@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from parry_mpi.core.events import RootsRead
 from parry_mpi.core.state import Counters
 from parry_mpi.job import WHOLE, Job, shares
-from parry_mpi.task import Task
+from parry_mpi.task import Task, plain_nodes
 
 PULL_SHARE = 256
 """Roots of unknown number: every pull gets this part of the weight that is left, so that there is always some left for the rest.
 The explored share is then a guess until the last root is read, but it grows, and ends at 1."""
+
+
+BOUNDED_ROOTS_MAX = 100
+"""A run of no more roots is given its bound from the start; asking more of them would keep the coordinator from its work."""
 
 
 class RootSource:
@@ -41,7 +45,9 @@ class RootSource:
         """
         total = self._task.roots_count
         if total is not None:
-            run = (Job(weight=WHOLE, count=total),) if total else ()
+            few = self._task.bounded and total <= BOUNDED_ROOTS_MAX
+            bound = self._task.bound_of(plain_nodes(self._task.root_run(0, total))) if few else None
+            run = (Job(weight=WHOLE, count=total, bound=bound),) if total else ()
             return RootsRead(run, total, exhausted=True, unpulled_weight=0)
         if self._roots is None:
             self._roots = self._task.pulled_roots(self._pulled)

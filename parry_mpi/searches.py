@@ -1,0 +1,401 @@
+"""The searches of one job: each explores it in slices, gives part of it away, and says what remains.
+
+They share one interface: TreeSearch walks with the problem's children() and value(), GuidedSearch does so too but looks for something
+and leaves out what cannot be better, BoundedSearch keeps the bounds of what it has not looked at, and KernelSearch hands a frontier to
+the problem's kernel. This module must not know bundles, nor read a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from parry_mpi.errors import ProblemError
+from parry_mpi.job import Job, shares
+from parry_mpi.problem import Explore, Number, Optimisation
+from parry_mpi.task import Task, plain_nodes, problem_error
+
+BOUNDED_NODES_MAX = 1_000
+"""A kernel's frontier of more nodes is not asked for its bounds: the whole job has one bound, and the worst node decides."""
+
+BOUNDING_SHARE = 0.01
+"""How much of the time of a kernel may be spent asking for bounds, with Python's speed, when its frontier becomes jobs."""
+
+BOUNDING_US_MAX = 100_000
+"""The longest that may take at once: somebody waits for the jobs."""
+
+BOUNDING_FIRST_US = 5_000
+"""What may be spent before anything was explored, so that the first bound is told early."""
+
+BOUND_US = 5.0
+"""How long a call of bound() takes, until that was measured."""
+
+
+class Allowance:
+    """How much time may still be spent asking for bounds of what a kernel left. Clocks are the caller's: it is told of every time.
+
+    Attributes:
+        asked: how many bounds were asked for since the last call of spend().
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._left_us: float = BOUNDING_FIRST_US
+        self._node_us = BOUND_US
+
+    def allows(self, nodes: int) -> bool:
+        """Whether so many nodes may be asked for now."""
+        return nodes <= BOUNDED_NODES_MAX and nodes * self._node_us <= min(self._left_us, BOUNDING_US_MAX)
+
+    def earn(self, explored_us: int) -> None:
+        """Note how long was explored."""
+        self._left_us += explored_us * BOUNDING_SHARE
+
+    def spend(self, took_us: int) -> None:
+        """Note how long it took to make jobs, with all that was asked for."""
+        if self.asked:
+            self._left_us -= took_us
+            self._node_us = took_us / self.asked
+            self.asked = 0
+
+
+class ExplorationError(Exception):
+    """The user's code raised. sys.exit() counts: it would end the explorer, and without isolation the run, as if all were well.
+
+    Args:
+        error: what it raised.
+        value, explored: what the same slice had found before, and how many nodes that was.
+        node: the node, or the last of the frontier, that was being explored.
+        intact: what remains is as it was before that node, which stands last. False for a kernel: it may have changed the frontier.
+    """
+
+    def __init__(self, error: BaseException, value: Any, explored: int, node: Any, *, intact: bool) -> None:
+        super().__init__(str(error))
+        self.intact = intact
+        self.value = value
+        self.explored = explored
+        self._error = error
+        self._node = node
+
+    def to_problem_error(self) -> ProblemError:
+        """Describe it to the user, with the user's own traceback."""
+        return self._error if isinstance(self._error, ProblemError) else problem_error(self._error, self._node)
+
+
+class Search(Protocol):
+    """The search of one job."""
+
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        """Explore at most ``budget`` nodes and return what they are worth and how many there were; at least one.
+
+        Args:
+            budget: at least 1.
+            incumbent: the best score known, if there is one.
+        """
+
+    def split(self) -> list[Job]:
+        """Give away about half of what remains, shallowest first; nothing if it cannot be divided now."""
+
+    def remaining(self, *, apart: bool) -> list[Job]:
+        """Return what remains, the part explored next last. Empty when done.
+
+        Args:
+            apart: the node explored next is a job of its own.
+        """
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing remains."""
+
+
+class TreeSearch:
+    """Walk with the problem's own children() and value(), depth first.
+
+    The frontier is one stack; a child's share of its parent's weight travels along, so the explored share is exact.
+
+    Args:
+        task: whose problem it is.
+        job: where its nodes come from: depth, killed and weight.
+        nodes: the job's nodes, shallowest first.
+        combine: adds two values.
+    """
+
+    def __init__(self, task: Task, job: Job, nodes: list[Any], combine: Callable[[Any, Any], Any]) -> None:
+        self._task = task
+        self._job = job
+        self._combine = combine
+        self._nodes = nodes
+        self._weights = shares(job.weight, len(self._nodes))
+        self._depths = [job.depth] * len(self._nodes)
+
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        problem, combine = self._task.problem, self._combine
+        value_of, children_of = problem.value, problem.children
+        nodes = self._nodes
+        total: Any = None
+        explored = 0
+        try:
+            while explored < budget and nodes:
+                node = nodes[-1]
+                value = value_of(node)
+                children = list(children_of(node))
+                total = combine(total, value) if explored else value
+                # Only now is the node taken off: whatever raised above, it is still among what remains.
+                explored += 1
+                self._replace_last(children)
+        except (Exception, SystemExit) as error:
+            raise ExplorationError(error, total, explored, node, intact=True) from error
+        return total, explored
+
+    def _replace_last(self, children: list[Any]) -> None:
+        """Take the last node off and put its children there, the first one last."""
+        self._nodes.pop()
+        weight = self._weights.pop()
+        depth = self._depths.pop() + 1
+        if children:
+            children.reverse()
+            self._nodes += children
+            self._weights += shares(weight, len(children))
+            self._depths += [depth] * len(children)
+
+    def split(self) -> list[Job]:
+        half = sum(self._weights) // 2
+        given, count = 0, 0
+        while count < len(self._nodes) - 1 and (count == 0 or given + self._weights[count] <= half):
+            given += self._weights[count]
+            count += 1
+        jobs = self._jobs(0, count)
+        del self._nodes[:count], self._weights[:count], self._depths[:count]
+        return jobs
+
+    def remaining(self, *, apart: bool) -> list[Job]:
+        return self._jobs(0, len(self._nodes))
+
+    @property
+    def done(self) -> bool:
+        return not self._nodes
+
+    def _jobs(self, start: int, end: int) -> list[Job]:
+        encode, killed = self._task.nodes.encode, self._job.killed
+        return [Job(encode(self._nodes[i]), self._depths[i], killed, self._weights[i]) for i in range(start, end)]
+
+
+class GuidedSearch(TreeSearch):
+    """Walk in search of something: stop at what is better than all that is known, and leave out what cannot be.
+
+    A node that is left out counts as explored: it was looked at, and so was all below it, by its bound.
+    """
+
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        problem, nodes = self._task.problem, self._nodes
+        explored = 0
+        try:
+            while explored < budget and nodes:
+                node = nodes[-1]
+                if incumbent is not None and problem.prunes(node, incumbent):
+                    explored += 1
+                    self._replace_last([])
+                    continue
+                better = problem.improvement(node, incumbent)
+                children = list(problem.children(node))
+                explored += 1
+                self._replace_last(children)
+                if better is not None:
+                    return better, explored
+        except (Exception, SystemExit) as error:
+            raise ExplorationError(error, None, explored, node, intact=True) from error
+        return None, explored
+
+
+class BoundedSearch(GuidedSearch):
+    """Keep the bound of every node on the stack: asked for once, when the node is looked at or given away, whatever comes first.
+
+    A bound that is better than its parent's is none: what is above a node bounds it too.
+    """
+
+    def __init__(self, task: Task, job: Job, nodes: list[Any], combine: Callable[[Any, Any], Any]) -> None:
+        super().__init__(task, job, nodes, combine)
+        own = len(nodes) == 1 and job.bound is not None and not job.count
+        self._bounds: list[Number | None] = [job.bound] * len(nodes)
+        self._asked = [own] * len(nodes)
+
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        problem, nodes = self._task.problem, self._nodes
+        best_first = problem.best_first
+        explored = 0
+        try:
+            while explored < budget and nodes:
+                node = nodes[-1]
+                if incumbent is not None and problem.hopeless(self._bound_at(-1), incumbent):
+                    explored += 1
+                    self._replace_last([])
+                    continue
+                better = problem.improvement(node, incumbent)
+                children = list(problem.children(node))
+                bounds = [self._bound_of(child, self._bounds[-1]) for child in children] if best_first else None
+                explored += 1
+                if bounds is None:
+                    self._replace_last(children)
+                else:
+                    self._replace_last_by_best(children, bounds)
+                if better is not None:
+                    return better, explored
+        except (Exception, SystemExit) as error:
+            raise ExplorationError(error, None, explored, node, intact=True) from error
+        return None, explored
+
+    def split(self) -> list[Job]:
+        jobs = super().split()
+        del self._bounds[: len(jobs)], self._asked[: len(jobs)]
+        return jobs
+
+    def _replace_last(self, children: list[Any]) -> None:
+        super()._replace_last(children)
+        self._asked.pop()
+        self._bounds += [self._bounds.pop()] * len(children)
+        self._asked += [False] * len(children)
+
+    def _replace_last_by_best(self, children: list[Any], bounds: list[Number | None]) -> None:
+        """Take the last node off and put its children there, the one with the best bound last, of equals the first."""
+        order = sorted(range(len(children)), key=lambda place: -math.inf if bounds[place] is None else bounds[place])
+        self._replace_last([children[place] for place in order])
+        for height, place in enumerate(reversed(order), len(self._nodes) - len(order)):
+            self._bounds[height], self._asked[height] = bounds[place], True
+
+    def _bound_of(self, node: Any, above: Number | None) -> Number | None:
+        bound: Number | None = self._task.problem.bound_score(node)
+        return stronger(bound, above)
+
+    def _bound_at(self, place: int) -> Number | None:
+        """Return the bound of a node on the stack."""
+        if not self._asked[place]:
+            self._bounds[place] = self._bound_of(self._nodes[place], self._bounds[place])
+            self._asked[place] = True
+        return self._bounds[place]
+
+    def _jobs(self, start: int, end: int) -> list[Job]:
+        jobs = enumerate(super()._jobs(start, end), start)
+        return [msgspec.structs.replace(job, bound=self._told_bound(place)) for place, job in jobs]
+
+    def _told_bound(self, place: int) -> Number | None:
+        try:
+            return self._bound_at(place)
+        except (Exception, SystemExit):  # noqa: BLE001 the user's code: it raises again when the node is explored, and is told then
+            return None
+
+
+class KernelSearch:
+    """Hand a frontier to the problem's kernel, some nodes at a time.
+
+    The kernel works on the end of the frontier. What it leaves untouched keeps its weight; the weight of the deepest node it
+    took off is divided among what came of it, and the weight of the others it finished is explored.
+
+    Args:
+        task: whose problem it is.
+        job: where its nodes come from: depth, killed and weight.
+        nodes: the frontier, an array of records or a list.
+        explore: the kernel.
+        allowance: for asking for the bounds of what the kernel left.
+    """
+
+    def __init__(self, task: Task, job: Job, nodes: Sequence[Any], explore: Explore, allowance: Allowance) -> None:
+        self._task = task
+        self._job = job
+        self._explore = explore
+        self._allowance = allowance
+        self._frontier: Any = nodes
+        self._weights = np.array(shares(job.weight, len(nodes)), dtype=np.int64)
+
+    def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        before = len(self._frontier)
+        last = self._frontier[-1:].copy()
+        problem = self._task.problem
+        more = (problem.limit(incumbent),) if isinstance(problem, Optimisation) else ()
+        try:
+            done = self._explore(self._frontier, budget, *more)
+            value, frontier, nodes, untouched = done
+            self._check(frontier, nodes, untouched, budget)
+        except (Exception, SystemExit) as error:
+            raise ExplorationError(error, None, 0, last, intact=False) from error
+        self._frontier = frontier
+        self._reweigh(before, min(int(untouched), before - 1, len(frontier)))
+        return value, int(nodes)
+
+    def split(self) -> list[Job]:
+        if len(self._frontier) < 2:
+            return []
+        # Every second node, from the shallowest on: both halves then hold work of every depth. A kernel's frontier does not
+        # tell depths, and its first half by count would be nearly all of the work.
+        given, weights = self._frontier[0::2], self._weights[0::2]
+        kept, self._weights = self._frontier[1::2], self._weights[1::2].copy()
+        self._frontier = kept.copy() if isinstance(kept, np.ndarray) else kept
+        return self._jobs(given, weights)
+
+    def remaining(self, *, apart: bool) -> list[Job]:
+        if not apart:
+            return self._jobs(self._frontier, self._weights)
+        return self._jobs(self._frontier[:-1], self._weights[:-1]) + self._jobs(self._frontier[-1:], self._weights[-1:])
+
+    @property
+    def done(self) -> bool:
+        return len(self._frontier) == 0
+
+    def _check(self, frontier: Any, nodes: Any, untouched: Any, budget: int) -> None:
+        """Refuse what would explore for ever, or could not be handed over."""
+        name = f"{type(self._task.problem).__name__}.explore()"
+        if nodes < 1:
+            raise ValueError(
+                f"{name} explored {nodes} nodes of a frontier of {len(self._frontier)}; it must explore at least one"
+            )
+        if nodes > budget:
+            raise ValueError(f"{name} says that it explored {nodes} nodes, with a budget of {budget}")
+        if untouched < 0:
+            raise ValueError(f"{name} says that it left {untouched} nodes untouched")
+        dtype = self._task.nodes.dtype
+        if dtype is None and not isinstance(frontier, list | np.ndarray):
+            raise TypeError(f"{name} left a frontier of {type(frontier)}, not a list")
+        if dtype is not None and getattr(frontier, "dtype", None) != dtype:
+            raise TypeError(f"{name} left a frontier of {getattr(frontier, 'dtype', type(frontier))}, not of node_dtype {dtype}")
+
+    def _reweigh(self, before: int, untouched: int) -> None:
+        """Give weights to the new frontier: the first ``untouched`` keep theirs, the others share that of the node above them."""
+        new_count = len(self._frontier) - untouched
+        if new_count == 0:
+            self._weights = self._weights[:untouched].copy()
+            return
+        # All that is new came of the node at height ``untouched``, the last one taken off at the lowest point. It counts as
+        # one part of its own, now explored, beside the new ones.
+        part, rest = divmod(int(self._weights[untouched]), new_count + 1)
+        weights = np.full(len(self._frontier), part, dtype=np.int64)
+        weights[:untouched] = self._weights[:untouched]
+        weights[untouched : untouched + rest] += 1
+        self._weights = weights
+
+    def _jobs(self, nodes: Any, weights: Any) -> list[Job]:
+        depth, killed = self._job.depth + 1, self._job.killed
+        if self._task.nodes.dtype is not None:
+            if len(nodes) == 0:
+                return []
+            return [Job(nodes.tobytes(), depth, killed, int(weights.sum()), bound=self._bound(nodes, len(nodes)))]
+        return [
+            Job(self._task.nodes.encode(node), depth, killed, int(weight), bound=self._bound([node], len(nodes)))
+            for node, weight in zip(nodes, weights, strict=True)
+        ]
+
+    def _bound(self, nodes: Any, count: int) -> Number | None:
+        """Return the bound of some nodes that become a job; ``count`` is how many nodes become jobs now."""
+        if not (self._task.bounded and self._allowance.allows(count)):
+            return self._job.bound
+        self._allowance.asked += len(nodes)
+        return stronger(self._task.bound_of(plain_nodes(nodes)), self._job.bound)
+
+
+def stronger(bound: Number | None, other: Number | None) -> Number | None:
+    """Return the bound that says more, of two that both hold."""
+    if bound is None or other is None:
+        return other if bound is None else bound
+    return max(bound, other)
