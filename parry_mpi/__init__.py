@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from parry_mpi.external import external
 from parry_mpi.kernels import Engine, Stack, compiled, compiled_wanted, stack_kernel
-from parry_mpi.problem import Best, Collection, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
+from parry_mpi.problem import Best, Collection, Counting, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
 
 __all__ = [
     "Best",
     "Collection",
+    "Counting",
     "Decision",
     "Engine",
     "Enumeration",
