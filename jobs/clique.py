@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Best, Engine, Explore, Optimisation, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Best, Engine, Explore, Optimisation, stack_kernel
 
 WORD = 64
 """Bits in a word of a set."""
@@ -141,22 +141,17 @@ class Clique(Optimisation[Node, list[int]]):
         return len(set(solution)) == objective and all(self.graph[one - 1, other - 1] for one, other in pairs)
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        extend_cliques_compiled = compiled(extend_cliques, calls=(colour_vertices,))
-        neighbours, count = self.neighbours, len(self.graph)
-        stack = Stack(self.node_dtype, room=count)
-
-        def explore(frontier: Any, budget: int, incumbent: float | None) -> Slice:
-            cliques = stack.load(frontier)
-            rows = cliques.view(np.uint64).reshape(len(cliques), -1)
-            best = np.empty(neighbours.shape[1], np.uint64)
-            known = -1 if incumbent is None else int(incumbent)
-            size, height, nodes, lowest = extend_cliques_compiled(rows, len(frontier), budget, known, neighbours, best)
-            return Slice(Best(size, self.vertices(best)) if size > known else None, cliques[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0, None)  # loads the machine code now, for all the processes forked from this one
-        return explore
+        best = np.zeros(self.neighbours.shape[1], np.uint64)
+        return stack_kernel(
+            self,
+            extend_cliques,
+            self.neighbours,
+            best,
+            room=len(self.graph),
+            value=lambda size: Best(size, self.vertices(best)),
+            worst=-1,
+            words=True,
+        )
 
 
 def extend_cliques(cliques: Any, height: int, budget: int, known: int, neighbours: Any, best: Any) -> tuple[int, int, int, int]:

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Engine, Enumeration, Explore, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Engine, Enumeration, Explore, stack_kernel
 
 ORDER_MAX = 31
 """The differences between rows fit a mask of 64 bits; two orders more than anybody has counted."""
@@ -58,18 +58,7 @@ class Costas(Enumeration[Dots, int]):
         return int(node[0] == self.n)
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        place_dots_compiled = compiled(place_dots)
-        stack, n = Stack(self.node_dtype, room=self.n), self.n
-
-        def explore(frontier: Any, budget: int) -> Slice:
-            arrays = stack.load(frontier)
-            found, height, nodes, lowest = place_dots_compiled(arrays, len(frontier), budget, n)
-            return Slice(found, arrays[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
-        return explore
+        return stack_kernel(self, place_dots, self.n, room=self.n)
 
 
 def differ(rows: list[int], distance: int) -> bool:

@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Best, Engine, Explore, Optimisation, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Best, Engine, Explore, Optimisation, stack_kernel
 
 SHORTEST = (0, 0, 1, 3, 6, 11, 17, 25, 34, 44, 55, 72, 85, 106, 127)
 """The length of the shortest ruler by its number of marks; used for rulers with fewer marks than are looked for."""
@@ -105,20 +105,8 @@ class Golomb(Optimisation[Ruler, list[int]]):
         return (self.n - 1) // 2
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        place_marks_compiled = compiled(place_marks, calls=(lower_bound, shifted_up, shifted_down, free_from, sum_of_free))
-        stack, n, shortest = Stack(self.node_dtype, room=2), self.n, np.array(SHORTEST)
-
-        def explore(frontier: Any, budget: int, incumbent: float | None) -> Slice:
-            rulers = stack.load(frontier)
-            limit = LENGTH_MAX + 1 if incumbent is None else int(incumbent)
-            length, low, high, height, nodes, lowest = place_marks_compiled(rulers, len(frontier), budget, n, limit, shortest)
-            best = None if length == limit else Best(length, positions(length, low | high << 64))
-            return Slice(best, rulers[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0, None)  # loads the machine code now, for all the processes forked from this one
-        return explore
+        shortest = np.array(SHORTEST)
+        return stack_kernel(self, place_marks, self.n, shortest, room=2, value=ruler_found, worst=LENGTH_MAX + 1)
 
 
 def next_free(taken: int, offset: int) -> int:
@@ -138,11 +126,17 @@ def positions(last: int, marks: int) -> list[int]:
     return [last - distance for distance in range(last, 0, -1) if marks >> (distance - 1) & 1] + [last]
 
 
-def place_marks(rulers: Any, height: int, budget: int, n: int, limit: int, shortest: Any) -> tuple[int, Any, Any, int, int, int]:
+def ruler_found(found: tuple[int, int, int]) -> Best[list[int]]:
+    """Return a ruler of which place_marks() gives the length and the marks."""
+    length, low, high = found
+    return Best(length, positions(length, low | high << 64))
+
+
+def place_marks(rulers: Any, height: int, budget: int, limit: int, n: int, shortest: Any) -> tuple[Any, int, int, int]:
     """Explore from the top of a stack: the same tree as children() and bound() describe, compiled.
 
     Returns:
-        Length and two words of the marks of the shortest ruler that was found below the limit (the limit if there was none), height of
+        Length and two words of the marks of the shortest ruler that was found below the limit (the limit if there was none); height of
         the stack, nodes explored, lowest height on the way.
     """
     nodes = 0
@@ -176,7 +170,7 @@ def place_marks(rulers: Any, height: int, budget: int, n: int, limit: int, short
         to_come = max(0, n - count - 2)
         placed.rest = max(shortest[to_come + 1], sum_of_free(placed.used_low, placed.used_high, to_come))
         height += 1
-    return limit, best_low, best_high, height, nodes, lowest
+    return (limit, best_low, best_high), height, nodes, lowest
 
 
 def shifted_up(low: Any, high: Any, offset: int) -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Engine, Enumeration, Explore, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Engine, Enumeration, Explore, stack_kernel
 
 Row = tuple[int, int]
 """The places that are taken, bit i for place i, and the largest number that is not yet placed; 0 when all are."""
@@ -63,18 +63,7 @@ class Langford(Enumeration[Row, int]):
         return 0 if self.n % 2 else 1 << self.n // 2 - 1 | 1 << self.n // 2 + self.n
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        place_pairs_compiled = compiled(place_pairs)
-        stack, n, middle = Stack(self.node_dtype, room=2 * self.n), self.n, self.middle
-
-        def explore(frontier: Any, budget: int) -> Slice:
-            rows = stack.load(frontier)
-            found, height, nodes, lowest = place_pairs_compiled(rows, len(frontier), budget, n, middle)
-            return Slice(found, rows[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
-        return explore
+        return stack_kernel(self, place_pairs, self.n, self.middle, room=2 * self.n)
 
 
 def place_pairs(rows: Any, height: int, budget: int, n: int, middle: int) -> tuple[int, int, int, int]:

@@ -28,7 +28,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from parry_mpi import Decision, Enumeration
+from parry_mpi import Counting, Decision
 
 Pattern = Annotated[str, Meta(pattern=r"^([01]+(/[01]+)*|sierpinski[1-9][0-9]?)$")]
 """Rows of 0 and 1, the northernmost first, or sierpinskiN: N rows of N binomial coefficients modulo 2."""
@@ -79,7 +79,17 @@ class Pats(Decision[Tiles, TileSystem]):
         return [()]
 
     def children(self, node: Tiles) -> Iterator[Tiles]:
-        return with_one_more(self.rows, node, self.tiles)
+        width = len(self.rows[0])
+        if len(node) == width * len(self.rows):
+            return
+        types = len(set(node))
+        for tile in range(min(types + 1, self.tiles)):
+            if tile < types and colour_of(self.rows, node.index(tile)) != colour_of(self.rows, len(node)):
+                continue
+            more = (*node, tile)
+            inputs = {(glues[SOUTH], glues[WEST]) for glues in most_general_glues(more, width)}
+            if len(inputs) == len(set(more)):
+                yield more
 
     def witness(self, node: Tiles) -> TileSystem | None:
         width = len(self.rows[0])
@@ -100,33 +110,8 @@ class Pats(Decision[Tiles, TileSystem]):
         return rows_of(self.pattern)
 
 
-class PatsCount(Enumeration[Tiles, int]):
-    """Count the ways to assemble a pattern, up to the names of tile types and glues.
-
-    Args:
-        pattern: what shall assemble itself.
-        tiles: how many tile types there may be; those of the seed are not counted.
-    """
-
-    pattern: Pattern = "sierpinski4"
-    tiles: Annotated[int, Meta(ge=1)] = 4
-
-    def __post_init__(self) -> None:
-        rows_of(self.pattern)  # what is no rectangle is refused before anything is begun
-
-    def roots(self) -> list[Tiles]:
-        return [()]
-
-    def children(self, node: Tiles) -> Iterator[Tiles]:
-        return with_one_more(self.rows, node, self.tiles)
-
-    def value(self, node: Tiles) -> int:
-        return int(len(node) == len(self.rows) * len(self.rows[0]))
-
-    @functools.cached_property
-    def rows(self) -> Rows:
-        """The colours of the cells."""
-        return rows_of(self.pattern)
+class PatsCount(Counting, Pats):
+    """Count the ways to assemble a pattern, up to the names of tile types and glues."""
 
 
 def rows_of(pattern: str) -> Rows:
@@ -148,21 +133,6 @@ def colour_of(rows: Rows, cell: int) -> int:
     """Return the colour of a cell, counted row after row."""
     row, column = divmod(cell, len(rows[0]))
     return rows[row][column]
-
-
-def with_one_more(rows: Rows, node: Tiles, tiles: int) -> Iterator[Tiles]:
-    """Give the nodes with a tile on one cell more: each type that has appeared with its colour, and a new one."""
-    width = len(rows[0])
-    if len(node) == width * len(rows):
-        return
-    types = len(set(node))
-    for tile in range(min(types + 1, tiles)):
-        if tile < types and colour_of(rows, node.index(tile)) != colour_of(rows, len(node)):
-            continue
-        more = (*node, tile)
-        inputs = {(glues[SOUTH], glues[WEST]) for glues in most_general_glues(more, width)}
-        if len(inputs) == len(set(more)):
-            yield more
 
 
 def most_general_glues(node: Tiles, width: int) -> list[Glues]:

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Engine, Enumeration, Explore, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Engine, Enumeration, Explore, stack_kernel
 
 Board = tuple[int, int, int]
 """The squares of the next row that are attacked along columns, along left and along right diagonals; bit i is column i."""
@@ -59,18 +59,7 @@ class Queens(Enumeration[Board, int]):
         return (1 << self.n) - 1
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        place_queens_compiled = compiled(place_queens)
-        stack, full_row = Stack(self.node_dtype, room=self.n), self.full_row
-
-        def explore(frontier: Any, budget: int) -> Slice:
-            boards = stack.load(frontier)
-            solutions, height, nodes, lowest = place_queens_compiled(boards, len(frontier), budget, self.n, full_row)
-            return Slice(solutions, boards[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
-        return explore
+        return stack_kernel(self, place_queens, self.n, self.full_row, room=self.n)
 
 
 def place_queens(boards: Any, height: int, budget: int, n: int, full_row: int) -> tuple[int, int, int, int]:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Collection, Engine, Explore, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Collection, Engine, Explore, stack_kernel
 
 SIZE_MAX = 20
 """More boards than anybody can keep: 39029188884."""
@@ -59,19 +59,8 @@ class QueensBoards(Collection[Node, Board]):
         return [node[3][: self.n]] if node[0] == (1 << self.n) - 1 else []
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        place_queens_compiled = compiled(place_queens)
-        stack = Stack(self.node_dtype, room=self.n)
         boards = np.empty((BOARDS_AT_ONCE, self.n), np.int8)
-
-        def explore(frontier: Any, budget: int) -> Slice:
-            nodes = stack.load(frontier)
-            found, height, explored, lowest = place_queens_compiled(nodes, len(frontier), budget, boards)
-            return Slice(boards[:found].tolist(), nodes[:height], explored, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
-        return explore
+        return stack_kernel(self, place_queens, boards, room=self.n, value=lambda found: boards[:found].tolist())
 
 
 BOARDS_AT_ONCE = 1 << 12

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Engine, Enumeration, Explore, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Engine, Enumeration, Explore, stack_kernel
 
 GENUS_MAX = 100
 """Nobody has counted as far; a larger bound costs memory for every node."""
@@ -68,18 +68,7 @@ class Semigroups(Enumeration[Semigroup, int]):
         return int(node[0] == self.genus)
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        remove_generators_compiled = compiled(remove_generators, calls=(count_descendants,))
-        stack, genus = Stack(self.node_dtype, room=self.genus + 1), self.genus
-
-        def explore(frontier: Any, budget: int) -> Slice:
-            semigroups = stack.load(frontier)
-            found, height, nodes, lowest = remove_generators_compiled(semigroups, len(frontier), budget, genus)
-            return Slice(found, semigroups[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
-        return explore
+        return stack_kernel(self, remove_generators, self.genus, room=self.genus + 1)
 
 
 def remove_generators(semigroups: Any, height: int, budget: int, last_genus: int) -> tuple[int, int, int, int]:

@@ -21,7 +21,7 @@ from typing import Annotated, NamedTuple
 
 from msgspec import Meta
 
-from parry_mpi import Decision, Enumeration
+from parry_mpi import Counting, Decision
 
 Puzzle = Annotated[str, Meta(pattern=r"^([0-4.]{16}|[0-9.]{81})$")]
 """A grid of 4 x 4 or 9 x 9, row after row; 0 or a point is an empty cell."""
@@ -42,13 +42,29 @@ class Sudoku(Decision[Placements, str]):
     puzzle: Puzzle = CLUES_17
 
     def roots(self) -> list[Placements]:
-        return clues(self.puzzle)
+        size, box = sizes(self.puzzle)
+        clues = tuple(cell * size + int(digit) - 1 for cell, digit in enumerate(self.puzzle) if digit not in ".0")
+        excluded_by = masks(size, box).excluded_by
+        clash = any(excluded_by[one] >> other & 1 for i, one in enumerate(clues) for other in clues[:i])
+        return [] if clash else [clues]
 
     def children(self, node: Placements) -> Iterator[Placements]:
-        return one_more(self.puzzle, node)
+        size, box = sizes(self.puzzle)
+        met_by, excluded_by, demands_of = masks(size, box)
+        possible = (1 << size**3) - 1
+        open_demands = set(range(len(met_by)))
+        for placement in node:
+            possible &= ~excluded_by[placement]
+            open_demands.difference_update(demands_of[placement])
+        choices = min((met_by[demand] & possible for demand in sorted(open_demands)), key=int.bit_count, default=0)
+        while choices:
+            placement = (choices & -choices).bit_length() - 1
+            choices &= choices - 1
+            yield (*node, placement)
 
     def witness(self, node: Placements) -> str | None:
-        return filled(self.puzzle, node)
+        size, _ = sizes(self.puzzle)
+        return "".join(str(placement % size + 1) for placement in sorted(node)) if len(node) == size * size else None
 
     def verify(self, witness: str) -> bool:
         size, box = sizes(self.puzzle)
@@ -62,23 +78,8 @@ class Sudoku(Decision[Placements, str]):
         return kept and all({witness[row * size + column] for row, column in unit} == digits for unit in units)
 
 
-class SudokuCount(Enumeration[Placements, int]):
-    """Count the solutions.
-
-    Args:
-        puzzle: the grid.
-    """
-
-    puzzle: Puzzle = CLUES_17
-
-    def roots(self) -> list[Placements]:
-        return clues(self.puzzle)
-
-    def children(self, node: Placements) -> Iterator[Placements]:
-        return one_more(self.puzzle, node)
-
-    def value(self, node: Placements) -> int:
-        return int(filled(self.puzzle, node) is not None)
+class SudokuCount(Counting, Sudoku):
+    """Count the solutions."""
 
 
 class Masks(NamedTuple):
@@ -116,36 +117,3 @@ def masks(size: int, box: int) -> Masks:
 def sizes(puzzle: str) -> tuple[int, int]:
     """Return the size of the grid and of its boxes."""
     return (9, 3) if len(puzzle) == 81 else (4, 2)
-
-
-def clues(puzzle: str) -> list[Placements]:
-    """Return the only root: the placements that the puzzle gives; no root if they contradict each other."""
-    size, box = sizes(puzzle)
-    given = tuple(cell * size + int(digit) - 1 for cell, digit in enumerate(puzzle) if digit not in ".0")
-    excluded_by = masks(size, box).excluded_by
-    clash = any(excluded_by[one] >> other & 1 for i, one in enumerate(given) for other in given[:i])
-    return [] if clash else [given]
-
-
-def one_more(puzzle: str, placed: Placements) -> Iterator[Placements]:
-    """Give the nodes with one placement more."""
-    size, box = sizes(puzzle)
-    met_by, excluded_by, demands_of = masks(size, box)
-    possible = (1 << size**3) - 1
-    open_demands = set(range(len(met_by)))
-    for placement in placed:
-        possible &= ~excluded_by[placement]
-        open_demands.difference_update(demands_of[placement])
-    choices = min((met_by[demand] & possible for demand in sorted(open_demands)), key=int.bit_count, default=0)
-    while choices:
-        placement = (choices & -choices).bit_length() - 1
-        choices &= choices - 1
-        yield (*placed, placement)
-
-
-def filled(puzzle: str, placed: Placements) -> str | None:
-    """Return the grid with these placements, None if it is not full yet."""
-    size, _ = sizes(puzzle)
-    if len(placed) < size * size:
-        return None
-    return "".join(str(placement % size + 1) for placement in sorted(placed))

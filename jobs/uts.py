@@ -31,7 +31,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Engine, Enumeration, Explore, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Engine, Enumeration, Explore, stack_kernel
 
 Node = tuple[int, int, int, int, int, int]
 """The state as five words of 32 bits, and the depth."""
@@ -151,20 +151,9 @@ class UnbalancedTree(Enumeration[Node, Tree], dict=True):
         return Tree(left.nodes + right.nodes, max(left.depth, right.depth), left.leaves + right.leaves)
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        count_tree_compiled = compiled(count_tree, calls=(children_count, branching_factor, sha1_of_child))
-        letters = self.letters
-        room = max(CHILDREN_MAX, int(letters.b))
-        stack, words = Stack(self.node_dtype, room), np.zeros(80, np.uint32)
-
-        def explore(frontier: Any, budget: int) -> Slice:
-            pending = stack.load(frontier)
-            nodes, depth, leaves, height, lowest = count_tree_compiled(pending, len(frontier), budget, room, letters, words)
-            return Slice(Tree(nodes, depth, leaves), pending[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
-        return explore
+        room = max(CHILDREN_MAX, int(self.letters.b))
+        words = np.zeros(80, np.uint32)
+        return stack_kernel(self, count_tree, room, self.letters, words, room=room, value=lambda counted: Tree(*counted))
 
 
 def children_count(last: int, depth: int, letters: Letters) -> int:
@@ -201,11 +190,11 @@ def branching_factor(depth: int, letters: Letters) -> float:
     return letters.b if depth < letters.d else 0.0
 
 
-def count_tree(pending: Any, height: int, budget: int, room: int, letters: Letters, words: Any) -> tuple[int, int, int, int, int]:
+def count_tree(pending: Any, height: int, budget: int, room: int, letters: Letters, words: Any) -> tuple[Any, int, int, int]:
     """Explore from the top of a stack: the same tree as children() and value() describe, compiled.
 
     Returns:
-        Nodes explored, largest depth, leaves, height of the stack, lowest height on the way.
+        Nodes, largest depth and leaves of what was explored; height of the stack, nodes explored, lowest height on the way.
     """
     nodes = deepest = leaves = 0
     lowest = height
@@ -225,7 +214,7 @@ def count_tree(pending: Any, height: int, budget: int, room: int, letters: Lette
             child.h0, child.h1, child.h2, child.h3, child.h4 = sha1_of_child(words)
             child.depth = depth + 1
             height += 1
-    return nodes, deepest, leaves, height, lowest
+    return (nodes, deepest, leaves), height, nodes, lowest
 
 
 def sha1_of_child(words: Any) -> tuple[np.uint32, np.uint32, np.uint32, np.uint32, np.uint32]:

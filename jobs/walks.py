@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from parry_mpi import Engine, Enumeration, Explore, Slice, Stack, compiled, compiled_wanted
+from parry_mpi import Engine, Enumeration, Explore, stack_kernel
 
 STEPS_MAX = 60
 """Counting one by one ends long before; a larger bound costs memory for every node."""
@@ -73,20 +73,9 @@ class Walks(Enumeration[Walk, int]):
         return 8 if any(steps[:length]) else 4
 
     def kernel(self) -> Explore | None:
-        if not compiled_wanted(self.engine):
-            return None
-        extend_walks_compiled = compiled(extend_walks, calls=(count_ways,))
-        stack, n = Stack(self.node_dtype, room=len(MOVES)), self.n
-        visited = np.zeros((2 * n + 3) ** 2, np.uint8)
-        counted = min(COUNTED_STEPS_MAX, n // 3)  # a small tree has to be divided too
-
-        def explore(frontier: Any, budget: int) -> Slice:
-            walks = stack.load(frontier)
-            found, height, nodes, lowest = extend_walks_compiled(walks, len(frontier), budget, n, counted, visited)
-            return Slice(found, walks[:height], nodes, lowest)
-
-        explore(np.empty(0, self.node_dtype), 0)  # loads the machine code now, once for all the processes forked from this one
-        return explore
+        counted = min(COUNTED_STEPS_MAX, self.n // 3)  # a small tree has to be divided too
+        visited = np.zeros((2 * self.n + 3) ** 2, np.uint8)
+        return stack_kernel(self, extend_walks, self.n, counted, visited, room=len(MOVES))
 
 
 def moved(place: tuple[int, int], step: int) -> tuple[int, int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from parry_mpi.external import external
-from parry_mpi.kernels import Engine, Stack, compiled, compiled_wanted
-from parry_mpi.problem import Best, Collection, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
+from parry_mpi.kernels import Engine, Stack, compiled, compiled_wanted, stack_kernel
+from parry_mpi.problem import Best, Collection, Counting, Decision, Enumeration, Explore, IndexedRoots, Optimisation, Slice
 
 __all__ = [
     "Best",
     "Collection",
+    "Counting",
     "Decision",
     "Engine",
     "Enumeration",
@@ -20,5 +21,6 @@ __all__ = [
     "compiled",
     "compiled_wanted",
     "external",
+    "stack_kernel",
 ]
 __version__ = "0.1.0"

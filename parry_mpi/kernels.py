@@ -1,20 +1,24 @@
 """What compiled kernels need: choose the engine, compile with numba where it is installed, keep the stack between slices.
 
+Most problems call stack_kernel() and nothing else of it.
+
 numba is an extra of parry_mpi and takes half a second to import, so it is looked for without importing it and loaded
 only when a kernel is really compiled. This module must not know any problem.
 """
 
 from __future__ import annotations
 
+import dis
 import functools
 import importlib.util
 from collections.abc import Callable
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from parry_mpi.errors import UsageError
+from parry_mpi.problem import Explore, Problem, Slice
 
 Engine = Literal["auto", "numba", "python"]
 """How a problem is explored: compiled, plain, or compiled if numba is installed."""
@@ -39,36 +43,61 @@ def compiled_wanted(engine: Engine) -> bool:
     return installed
 
 
-def compiled(function: Function, *, calls: tuple[Callable[..., Any], ...] = (), **options: Any) -> Function:
-    """Compile a function, and the functions it calls, with numba; the machine code is cached on disk where that is possible.
+def compiled(function: Function, **options: Any) -> Function:
+    """Compile a function with numba, and the functions of its module that it calls by name; cached on disk where that is possible.
 
-    Several processes may compile the same function at the same time: each writes the cache as a whole, the last one wins.
+    The functions themselves stay as they are. Call it when the whole module is loaded, as in kernel(): what the function names is
+    looked up now. Several processes may compile the same function at the same time: each writes the cache as a whole, the last one
+    wins.
 
     Args:
         function: plain Python, in the subset that numba compiles.
-        calls: functions of the same module that ``function`` calls by name; they are compiled too, callees before callers.
         options: passed to ``numba.njit``.
     """
-    settings = tuple(sorted(options.items()))
-    for called in calls:
-        function.__globals__[called.__name__] = _jitted(called, settings)
-    return _jitted(function, settings)  # type: ignore[return-value]
+    return _compiled(function, tuple(sorted(options.items())))  # type: ignore[return-value]
 
 
 @functools.cache
-def _jitted(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
-    """Compile one function, once; one that is compiled already stays as it is."""
-    import numba  # noqa: PLC0415 an extra, and slow to import: only when a kernel is wanted
-
+def _compiled(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    """Compile a function and what it calls, once; what is compiled already stays as it is."""
     if not isinstance(function, FunctionType):
         return function
+    names = dict(function.__globals__)  # a copy, in which what is called is the compiled one: the module's own names stay plain
+    called = _called(function)
+    machine_code = {each: _jitted(each, names, settings) for each in {function, *called.values()}}
+    names.update((name, machine_code[each]) for name, each in called.items())
+    return machine_code[function]
+
+
+def _called(function: FunctionType) -> dict[str, FunctionType]:
+    """Return the functions of the same module that this one calls, and those that they call, by the names under which they do."""
+    found: dict[str, FunctionType] = {}
+    unseen: list[Any] = [function.__code__]
+    while unseen:
+        code = unseen.pop()
+        unseen += [constant for constant in code.co_consts if isinstance(constant, CodeType)]  # of comprehensions
+        for instruction in dis.get_instructions(code):
+            name = instruction.argval
+            named = function.__globals__.get(name) if instruction.opname == "LOAD_GLOBAL" else None
+            if isinstance(named, FunctionType) and named.__module__ == function.__module__ and name not in found:
+                found[name] = named
+                unseen.append(named.__code__)
+    return found
+
+
+def _jitted(function: FunctionType, names: dict[str, Any], settings: tuple[tuple[str, Any], ...]) -> Callable[..., Any]:
+    """Compile a copy of a function that has these global names; numba begins at the first call, when all names are there."""
+    import numba  # noqa: PLC0415 an extra, and slow to import: only when a kernel is wanted
+
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    copy.__module__, copy.__doc__, copy.__kwdefaults__ = function.__module__, function.__doc__, function.__kwdefaults__
     # What numba caches can only be loaded into a module of the same name, but its files are named after the path. The same file
     # loaded under two names (by path and as a module) must therefore have two caches.
-    function.__qualname__ = f"{function.__module__}.{function.__name__}"
+    copy.__qualname__ = f"{function.__module__}.{function.__name__}"
     try:
-        return numba.njit(cache=True, **dict(settings))(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, **dict(settings))(copy)  # type: ignore[no-any-return]
     except RuntimeError:  # no folder to cache in: compile for this process only
-        return numba.njit(**dict(settings))(function)  # type: ignore[no-any-return]
+        return numba.njit(**dict(settings))(copy)  # type: ignore[no-any-return]
 
 
 class Stack:
@@ -106,3 +135,54 @@ class Stack:
         self._array = np.empty(2 * count + max(self._room, STACK_ROOM_MIN), self._array.dtype)
         self._array[:count] = frontier
         return self._array
+
+
+def stack_kernel(
+    problem: Problem[Any, Any],
+    function: Callable[..., tuple[Any, int, int, int]],
+    *arguments: Any,
+    room: int,
+    value: Callable[[Any], Any] | None = None,
+    worst: int | None = None,
+    words: bool = False,
+) -> Explore | None:
+    """Make a kernel of a function that explores from the top of a stack; what most problems' ``kernel()`` returns.
+
+    The function is compiled with those of its module that it calls, and its machine code loaded, now. It is called as
+    ``function(stack, height, budget, *arguments)``, and returns what it found, the height of the stack, how many nodes it explored,
+    and the lowest height on the way. It has to stop when the stack is empty, when ``budget`` nodes are explored, and when fewer than
+    ``room`` places are free.
+
+    Args:
+        problem: with a ``node_dtype``, and if it has an ``engine``, the plain form is used where that says so.
+        function: what explores, in the subset of Python that numba compiles.
+        arguments: handed to it every time: parameters, tables, working memory.
+        room: the largest number of children of a node.
+        value: makes what was found the value of a Slice; by default it is that already.
+        worst: for an Optimisation, and only for that: an objective that every solution beats. The function's fourth argument is
+            then the best objective known, or this one, and ``value`` makes a Best of what it found, which is dropped if its objective
+            is still that.
+        words: hand the stack over as rows of 64-bit words, for a ``node_dtype`` whose size depends on the parameters: one
+            compilation serves all sizes.
+
+    Returns:
+        The kernel; None where the plain form is to be used.
+
+    Raises:
+        UsageError: numba was asked for and is not installed.
+    """
+    if not compiled_wanted(getattr(problem, "engine", "auto")):
+        return None
+    assert problem.node_dtype is not None, "a stack is an array of records"
+    machine_code, stack = compiled(function), Stack(problem.node_dtype, room)
+
+    def explore(frontier: Any, budget: int, incumbent: float | None = None) -> Slice:
+        nodes = stack.load(frontier)
+        known = () if worst is None else (worst if incumbent is None else int(incumbent),)
+        handed = nodes.view(np.uint64).reshape(len(nodes), -1) if words else nodes
+        found, height, explored, lowest = machine_code(handed, len(frontier), budget, *known, *arguments)
+        worth = found if value is None else value(found)
+        return Slice(None if known and worth.objective == known[0] else worth, nodes[:height], explored, lowest)
+
+    explore(np.empty(0, problem.node_dtype), 0)  # loads the machine code, once for all the processes forked from this one
+    return explore

@@ -43,6 +43,7 @@ class JobSet:
         order: as given.
         weight: of all the jobs together.
         units: how many jobs there are if a run of roots counts each root.
+        units_by_depth: these at each depth at which there are any, in no order.
 
     Invariants:
         Every job is in exactly one level, that of its key, or among those killed once, or among those killed more often.
@@ -60,6 +61,7 @@ class JobSet:
         self._suspects: dict[JobId, None] = {}
         self.weight = 0
         self.units = 0
+        self.units_by_depth: dict[int, int] = {}
 
     def add(self, job_id: JobId, job: Job) -> None:
         """Add a pending job."""
@@ -67,6 +69,7 @@ class JobSet:
         self._bounds.add(job_id, job.bound)
         self.weight += job.weight
         self.units += job.units
+        self.units_by_depth[job.depth] = self.units_by_depth.get(job.depth, 0) + job.units
         if job.killed:
             self._apart(job)[job_id] = None
             return
@@ -87,6 +90,9 @@ class JobSet:
         self._bounds.remove(job_id)
         self.weight -= job.weight
         self.units -= job.units
+        self.units_by_depth[job.depth] -= job.units
+        if not self.units_by_depth[job.depth]:
+            del self.units_by_depth[job.depth]
         if job.killed:
             del self._apart(job)[job_id]
         else:
@@ -166,6 +172,7 @@ class JobSet:
         other._suspects = self._suspects.copy()
         other.weight = self.weight
         other.units = self.units
+        other.units_by_depth = self.units_by_depth.copy()
         return other
 
     def _apart(self, job: Job) -> dict[JobId, None]:

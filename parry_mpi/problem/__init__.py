@@ -17,7 +17,7 @@ the tree); ``explore`` (a kernel walks a bounded number of nodes at a time); ``v
 
 There are four types of search: Enumeration combines the values of all nodes; Collection keeps what is found at them, one by one;
 Decision asks whether there is a node of a kind, and stops at the first; Optimisation looks for the best, and leaves out what
-cannot be better.
+cannot be better. Counting makes a Decision an Enumeration of its witnesses.
 
 This package must not know about jobs, leases or messages.
 """
@@ -28,6 +28,7 @@ from typing import Any
 
 from parry_mpi.problem.base import Explore, Number, Problem, Slice, overrides
 from parry_mpi.problem.collection import Collection
+from parry_mpi.problem.counting import Counting
 from parry_mpi.problem.decision import Decision
 from parry_mpi.problem.enumeration import Enumeration
 from parry_mpi.problem.optimisation import SCORE_MAX, Best, Optimisation, plain_number
@@ -38,6 +39,7 @@ __all__ = [
     "SEARCH_TYPES",
     "Best",
     "Collection",
+    "Counting",
     "Decision",
     "Enumeration",
     "Explore",
@@ -50,5 +52,5 @@ __all__ = [
     "plain_number",
 ]
 
-SEARCH_TYPES: tuple[type[Problem[Any, Any]], ...] = (Enumeration, Collection, Decision, Optimisation)
+SEARCH_TYPES: tuple[type[Problem[Any, Any]], ...] = (Enumeration, Collection, Decision, Optimisation, Counting)
 """What a problem is a subclass of."""

@@ -143,6 +143,14 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
         """Return what a complete result means, in a few words for a person; "" if it speaks for itself."""
         return ""
 
+    def html(self, result: Value) -> str:
+        """Return a drawing of a result, which need not be complete yet, as HTML or SVG for the dashboard; "" for none.
+
+        It is shown in a frame of its own, where neither scripts nor style attributes have an effect and nothing is loaded: use
+        elements, and the attributes of SVG (``fill="teal"``).
+        """
+        return ""
+
     def prunes(self, node: Node, incumbent: Number) -> bool:
         """Whether nothing at this node or below it can have a better score than this one."""
         return False

@@ -46,14 +46,17 @@ class Contributions:
         """Note what was accepted of a report from this peer."""
         contribution = self._by_peer.get(peer)
         if contribution is None:
-            via = self._gate.describe(peer) if self._gate is not None and peer >= OUTSIDE else f"rank {peer}"
-            contribution = self._by_name.setdefault((via, effects.folds[0].host), Contribution())
+            contribution = self._by_name.setdefault((self.via(peer), effects.folds[0].host), Contribution())
             self._by_peer[peer] = contribution
         for record in effects.records:
             if isinstance(record, Reported):
                 contribution.nodes += record.nodes
                 contribution.solved += record.solved
                 contribution.explored_us += record.explored_us
+
+    def via(self, peer: Peer) -> str:
+        """Say where a peer comes in: its rank, or what the gate says about it."""
+        return self._gate.describe(peer) if self._gate is not None and peer >= OUTSIDE else f"rank {peer}"
 
     def forget(self, peer: Peer) -> None:
         """This peer is gone for good; what it did stays."""

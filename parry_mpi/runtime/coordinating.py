@@ -85,7 +85,7 @@ def coordinate(task: Task, directory: RunDirectory, transport: Transport | None,
             loop.close()
             if embedded is not None:
                 embedded.close()
-        directory.publish(loop.status())
+        directory.publish(loop.told())
     volatile = coordinator.volatile
     done = coordinator.state.done
     return Outcome(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -34,6 +34,7 @@ from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.collecting import Collector
 from parry_mpi.runtime.committer import Commit, Committer, Done
 from parry_mpi.runtime.deadline import Deadline
+from parry_mpi.runtime.meaning import Meaning
 from parry_mpi.runtime.reception import Reception
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.runtime.signals import StopSignals
@@ -66,6 +67,22 @@ WARNINGS = {
 SHOW_MS = 200
 PUBLISH_MS = 1_000
 
+STATUS_VERSION = 1
+"""Of the status as docs/dashboard.md describes it; another one when a name gets another meaning, or goes."""
+
+PUBLISHED_WORKERS_MAX = 1_000
+"""Most workers listed in the folder's status file, which is written every second, often over a network."""
+
+
+class Page(Protocol):
+    """Where the run can be watched."""
+
+    def show(self, status: dict[str, object]) -> None:
+        """Show this from now on. Never waits, never raises."""
+
+    def progress(self, now_ms: int) -> None:
+        """Move on what was shown, if that was too much for one moment. Never waits, never raises."""
+
 
 @dataclass(frozen=True)
 class Watchers:
@@ -75,11 +92,13 @@ class Watchers:
         show: called with a view about five times a second.
         warn: called with one line for the user.
         gate: where workers from outside come in; None if none can.
+        page: who is handed the status about once a second, all of it; None if nobody is.
     """
 
     show: Callable[[View], None]
     warn: Callable[[str], None]
     gate: Gate | None = None
+    page: Page | None = None
 
 
 def failure_of(error: ProblemError | UsageError, host: str) -> Failure:
@@ -131,6 +150,7 @@ class CoordinatorLoop:
         self._roots = RootSource(task, coordinator.state.counters)
         self._began_at_ms = clock.now_ms()
         self._deadline = deadline or Deadline()
+        self._meaning = Meaning(task.problem, draws=watchers.page is not None)
         self._enough = call(task.problem.enough)
         self._score: int | float | None = None
         self._wake_at_ms: int | None = None
@@ -367,16 +387,30 @@ class CoordinatorLoop:
     def _show(self, now_ms: int) -> None:
         if now_ms >= self._show_at_ms:
             self._show_at_ms = now_ms + SHOW_MS
-            self._watchers.show(view(self.coordinator, now_ms, with_workers=False))
+            self._watchers.show(view(self.coordinator, now_ms, with_lists=False))
         if now_ms >= self._publish_at_ms:
             self._publish_at_ms = now_ms + PUBLISH_MS
-            self._committer.publish(self.status())
+            self._committer.publish(self.told())
+        if self._watchers.page is not None:
+            self._watchers.page.progress(now_ms)
+
+    def told(self) -> dict[str, object]:
+        """Show the status on the page, and return what is published in the folder."""
+        status = self.status()
+        if self._watchers.page is not None:
+            self._watchers.page.show(status)
+        workers: Any = status["workers_list"]
+        return status | {"workers_list": workers[:PUBLISHED_WORKERS_MAX]}
 
     def status(self) -> dict[str, object]:
         """What `parry-mpi status` shows, as plain data."""
+        seen = view(self.coordinator, clock.now_ms(), describe=self.reception.contributions.via)
         return {
-            **msgspec.to_builtins(self.view()),
+            "version": STATUS_VERSION,
+            "time": clock.wall_s(),
+            **msgspec.to_builtins(seen),
             **self._deadline.facts(self._after_s()),
+            **self._meaning.facts(self.result, complete=seen.complete, version=seen.reports),
             "seconds": self._after_s(),
             "host": processes.host_name(),
             "contributions": self.reception.contributions.told(),

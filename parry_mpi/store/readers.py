@@ -80,7 +80,7 @@ def read_result(path: Path | str) -> StoredResult:
         identity=stored.identity,
         counters=root.counters,
         quarantined=tuple(snapshot.quarantined.values()),
-        explored=(WHOLE - unexplored) / WHOLE,
+        explored=1.0 if root.finished and root.counters.decided else (WHOLE - unexplored) / WHOLE,
     )
 
 
@@ -212,7 +212,7 @@ def _status_of(summary: Summary) -> dict[str, Any]:
         "phase": root.phase,
         "finished": root.finished,
         "complete": root.finished and (root.counters.decided or not summary.quarantined),
-        "explored": (WHOLE - summary.unexplored_weight) / WHOLE,
+        "explored": 1.0 if root.finished and root.counters.decided else (WHOLE - summary.unexplored_weight) / WHOLE,
         "pending": root.totals["pending"].rows,
         "leased": sum(len(lease.jobs) for lease in summary.leases.values()),
         "quarantined": len(summary.quarantined),

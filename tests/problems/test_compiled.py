@@ -23,13 +23,31 @@ def four_times(x):
     return twice(twice(x))
 
 
-def test_function_and_what_it_calls_are_compiled_once(monkeypatch):
-    """Protects start-up: compiling again returns what was compiled, and callers find the compiled callee."""
-    monkeypatch.setitem(globals(), "twice", twice)  # put back after the test
-    function = compiled(four_times, calls=(twice,))
+def factorial(x):
+    return x * factorial(x - 1) if x > 1 else 1
+
+
+def test_function_and_what_it_calls_are_compiled_once():
+    """Protects start-up and the user's module: compiling again returns what was compiled, and no name means anything else after it."""
+    plain = four_times
+    function = compiled(four_times)
     assert function(5) == 20
     assert function.nopython_signatures
-    assert function is compiled(four_times, calls=(twice,))
+    assert function is compiled(four_times)
+    assert (plain, int) == (four_times, type(twice(1)))
+    assert not hasattr(twice, "nopython_signatures")
+    assert "test_compiled" not in four_times.__qualname__
+
+
+def test_function_may_call_itself():
+    """Protects recursive kernels: the compiled function calls the compiled one."""
+    assert compiled(factorial)(10) == 3_628_800
+
+
+def test_compiled_function_stays_as_it_is():
+    """Protects those who use numba themselves."""
+    function = compiled(four_times)
+    assert function is compiled(function)
 
 
 LOADER = """
@@ -44,7 +62,7 @@ KERNEL = """
 from parry_mpi import compiled
 def callee(x): return x + 1
 def caller(x): return callee(x) + 1
-def answer(): return compiled(caller, calls=(callee,))(40)
+def answer(): return compiled(caller)(40)
 """
 
 

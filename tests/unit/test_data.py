@@ -120,7 +120,6 @@ def test_scalars_round_trip():
 @pytest.mark.parametrize(
     "value",
     [1j, object(), {"deep": [lambda: 0]}, np.array([object()]), "\ud800", (big, object()), {(1, 2): {big: object()}}],
-    ids=str,
 )
 def test_what_is_not_data_is_refused(value):
     """Protects users from pickles: what is no data is named, with what to use instead."""

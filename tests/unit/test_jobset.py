@@ -30,6 +30,7 @@ def contents(jobs: JobSet) -> tuple:
         jobs.counts_by_depth(),
         jobs.weight,
         jobs.units,
+        jobs.units_by_depth,
         len(jobs),
     )
 
@@ -51,6 +52,10 @@ def expected(jobs: dict[int, Job]) -> tuple:
         {depth: sum(job.depth == depth for _, job in fresh) for depth in depths},
         sum(job.weight for job in jobs.values()),
         sum(job.count or 1 for job in jobs.values()),
+        {
+            depth: sum(job.count or 1 for job in jobs.values() if job.depth == depth)
+            for depth in {job.depth for job in jobs.values()}
+        },
         len(jobs),
     )
 
