@@ -22,9 +22,7 @@ Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A number that SQLite can keep; checked when a job is decoded, because it may come from anywhere."""
 
 
-Bound = (
-    Annotated[int, msgspec.Meta(ge=1 - 2**63, le=2**63 - 1)] | Annotated[float, msgspec.Meta(ge=-sys.float_info.max)] | None
-)
+Bound = Annotated[int, msgspec.Meta(ge=1 - 2**63, le=2**63 - 1)] | Annotated[float, msgspec.Meta(ge=-sys.float_info.max)] | None
 """A bound in the form in which it can be compared: no "nan", and nothing that is smaller than everything, for which there is None."""
 
 

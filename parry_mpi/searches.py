@@ -219,12 +219,14 @@ class BoundedSearch(GuidedSearch):
 
     def __init__(self, task: Task, job: Job, nodes: list[Any], combine: Callable[[Any, Any], Any]) -> None:
         super().__init__(task, job, nodes, combine)
+        assert isinstance(task.problem, Optimisation)
+        self._problem = task.problem
         own = len(nodes) == 1 and job.bound is not None and not job.count
         self._bounds: list[Number | None] = [job.bound] * len(nodes)
         self._asked = [own] * len(nodes)
 
     def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
-        problem, nodes = self._task.problem, self._nodes
+        problem, nodes = self._problem, self._nodes
         best_first = problem.best_first
         explored = 0
         try:
@@ -261,14 +263,14 @@ class BoundedSearch(GuidedSearch):
 
     def _replace_last_by_best(self, children: list[Any], bounds: list[Number | None]) -> None:
         """Take the last node off and put its children there, the one with the best bound last, of equals the first."""
-        order = sorted(range(len(children)), key=lambda place: -math.inf if bounds[place] is None else bounds[place])
+        ranks = [-math.inf if bound is None else bound for bound in bounds]
+        order = sorted(range(len(children)), key=ranks.__getitem__)
         self._replace_last([children[place] for place in order])
         for height, place in enumerate(reversed(order), len(self._nodes) - len(order)):
             self._bounds[height], self._asked[height] = bounds[place], True
 
     def _bound_of(self, node: Any, above: Number | None) -> Number | None:
-        bound: Number | None = self._task.problem.bound_score(node)
-        return stronger(bound, above)
+        return stronger(self._problem.bound_score(node), above)
 
     def _bound_at(self, place: int) -> Number | None:
         """Return the bound of a node on the stack."""

@@ -15,7 +15,7 @@ import click
 
 from parry_mpi.cli.telling import say
 from parry_mpi.cli.terminal import find_terminal, takes_more
-from parry_mpi.cli.wording import count_text, share_text, time_text
+from parry_mpi.cli.wording import count_text, optimum_text, share_text, time_text
 from parry_mpi.core.view import View
 from parry_mpi.runtime import clock
 
@@ -143,7 +143,9 @@ class Display:
 
 def facts(view: View) -> list[str]:
     """Return the numbers of a run that are not about nodes; what is usually zero only if it is not."""
+    optimum = optimum_text(view.objective, view.bound)
     found = [
+        *([optimum] if optimum else []),
         f"{view.solved} jobs solved",
         f"{view.pending}{'+' if view.roots_left else ''} pending",
         f"{view.leased} leased",

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 from parry_mpi.errors import ParameterError, ParryError
-from parry_mpi.problem import Problem
+from parry_mpi.problem import SEARCH_TYPES, Problem
 from parry_mpi.task import call
 
 WORDS: dict[str, bool] = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
@@ -37,7 +37,9 @@ def build(problem_class: type[Problem[Any, Any]], words: Sequence[str]) -> Probl
         ParameterError: a name is unknown or given twice, a value is of the wrong type, one is missing, or the problem refuses them.
         ProblemError: the class cannot be used at all.
     """
-    fields = {field.encode_name: field for field in call(msgspec.structs.fields, problem_class)}
+    known = {field.encode_name: field for field in call(msgspec.structs.fields, problem_class)}
+    library = {name: field for name, field in known.items() if name in _library_defaults(problem_class)}
+    fields = {name: field for name, field in known.items() if name not in library} | library
     given: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -62,8 +64,13 @@ def build(problem_class: type[Problem[Any, Any]], words: Sequence[str]) -> Probl
 
 
 def all_parameters(problem: Problem[Any, Any]) -> dict[str, Any]:
-    """Return all parameters of a problem with their values, in the order of their declaration."""
-    return msgspec.structs.asdict(problem)
+    """Return all parameters of a problem with their values, in the order of their declaration.
+
+    Those that the library gives to every problem of a type come last, and only where they are not as the library has them.
+    """
+    values, defaults = msgspec.structs.asdict(problem), _library_defaults(type(problem))
+    own = {name: value for name, value in values.items() if name not in defaults}
+    return own | {name: values[name] for name, default in defaults.items() if values[name] != default}
 
 
 def deciding_parameters(problem: Problem[Any, Any]) -> dict[str, Any]:
@@ -87,6 +94,12 @@ def type_text(kind: Any) -> str:
     if origin is not None and arguments:
         return f"{type_text(origin)} of {', '.join('...' if each is Ellipsis else type_text(each) for each in arguments)}"
     return getattr(kind, "__name__", None) or str(kind)
+
+
+def _library_defaults(problem_class: type[Problem[Any, Any]]) -> dict[str, Any]:
+    """The parameters that a problem has from its search type alone, with the library's own defaults."""
+    search_type = next((base for base in problem_class.__mro__ if base in SEARCH_TYPES), None)
+    return {} if search_type is None else {field.name: field.default for field in msgspec.structs.fields(search_type)}
 
 
 def _typed(field: msgspec.structs.FieldInfo, text: str) -> Any:

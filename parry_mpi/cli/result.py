@@ -12,9 +12,9 @@ from typing import Any
 import click
 import numpy as np
 
-from parry_mpi.cli.telling import INCOMPLETE, Ending, tell
+from parry_mpi.cli.telling import INCOMPLETE, Ending, Optimised, tell
 from parry_mpi.data import DataCodec
-from parry_mpi.store.readers import StoredResult, read_result
+from parry_mpi.store.readers import StoredResult, last_published, read_result
 
 
 @click.command("result")
@@ -22,11 +22,12 @@ from parry_mpi.store.readers import StoredResult, read_result
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, as run does.")
 def command(run_dir: str, *, as_json: bool) -> int:
     """Print the answer of a run; exit code 75 if it is not finished, 3 if quarantined jobs are missing from it."""
-    return tell(ending_of(read_result(run_dir), Path(run_dir)), as_json=as_json)
+    ending = ending_of(read_result(run_dir), Path(run_dir), last_published(Path(run_dir)))
+    return tell(ending, as_json=as_json)
 
 
-def ending_of(stored: StoredResult, run_dir: Path) -> Ending:
-    """Return what there is to tell of a run that is only read."""
+def ending_of(stored: StoredResult, run_dir: Path, published: dict[str, Any]) -> Ending:
+    """Return what there is to tell of a run that is only read; only its coordinator knew how to read its bounds, and published them."""
     counters = stored.counters
     result = with_arrays(DataCodec(Any, "the result").decode(stored.result)) if stored.result else None
     return Ending(
@@ -41,6 +42,7 @@ def ending_of(stored: StoredResult, run_dir: Path) -> Ending:
         killings=counters.killings,
         restarts=counters.restarts,
         quarantined=stored.quarantined,
+        optimised=Optimised(published.get("objective"), published.get("bound")) if published.get("sense") else None,
     )
 
 

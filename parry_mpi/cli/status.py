@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from parry_mpi.cli.telling import INCOMPLETE
-from parry_mpi.cli.wording import share_text, time_text
+from parry_mpi.cli.wording import optimum_text, share_text, time_text
 from parry_mpi.errors import EXIT_COMPLETE
 from parry_mpi.store.readers import read_status
 
@@ -43,6 +43,8 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"  {_how(status)}"
     if "explored" in status:
         yield f"  explored     {share_text(status['explored'])}"
+    if optimum := optimum_text(status.get("objective"), status.get("bound")):
+        yield f"  optimum      {optimum}"
     for name in COUNTS:
         if name in status:
             yield f"  {name:<12} {status[name]:,}"

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from parry_mpi.cli.wording import count_text, plural, share_text, time_text
+from parry_mpi.cli.wording import count_text, optimum_text, plural, share_text, time_text
 from parry_mpi.core.records import Quarantined
 from parry_mpi.data import plain
 from parry_mpi.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_STOPPED
@@ -23,6 +23,19 @@ QUARANTINED_SHOWN_MAX = 20
 
 INCOMPLETE = "incomplete"
 """The last phase of a run in which nothing is left to do but jobs are quarantined, as the run directory has it."""
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """How far an optimisation is.
+
+    Args:
+        objective: of the best solution known, None if there is none.
+        bound: no solution has a better objective; None if that is not known.
+    """
+
+    objective: int | float | None
+    bound: int | float | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Ending:
         stopped: why it was stopped, or "".
         failed: whether the problem raised, which ends a run early too.
         meaning: what a complete result means, in the problem's words, or "".
+        optimised: how far an optimisation is; None for other problems, and where nothing is known of it.
     """
 
     run_dir: Path
@@ -61,6 +75,7 @@ class Ending:
     stopped: str = ""
     failed: bool = False
     meaning: str = ""
+    optimised: Optimised | None = None
 
     @property
     def exit_code(self) -> int:
@@ -81,7 +96,8 @@ def tell(ending: Ending, *, as_json: bool) -> int:
         pass  # the problem raised: that is told by itself
     elif not ending.finished:
         why = f" by {ending.stopped}" if ending.stopped else ""
-        say(f"stopped{why} at {share_text(ending.explored)}: the same command goes on from {ending.run_dir}")
+        known = f" ({optimum})" if (optimum := _optimum(ending)) else ""
+        say(f"stopped{why} at {share_text(ending.explored)}{known}: the same command goes on from {ending.run_dir}")
     else:
         say(_summary(ending))
     tell_quarantined(ending)
@@ -127,6 +143,8 @@ def json_line(ending: Ending) -> str:
         "workers": ending.workers,
         "restarts": ending.restarts,
     }
+    if ending.optimised is not None:
+        known["bound"] = data_of(ending.optimised.bound)
     return msgspec.json.encode(known).decode()
 
 
@@ -146,6 +164,10 @@ def data_of(value: Any) -> Any:
     return data
 
 
+def _optimum(ending: Ending) -> str:
+    return "" if ending.optimised is None else optimum_text(ending.optimised.objective, ending.optimised.bound)
+
+
 def _summary(ending: Ending) -> str:
     parts: Iterable[str] = (
         f"{count_text(ending.nodes)} node{'' if ending.nodes == 1 else 's'}",
@@ -156,5 +178,6 @@ def _summary(ending: Ending) -> str:
     )
     how = "complete" if ending.complete else "finished"
     took = f" in {time_text(ending.seconds)}" if ending.seconds else f", read from {ending.run_dir}"
-    meaning = f"{ending.meaning}; " if ending.meaning and ending.complete else ""
+    meaning = ending.meaning if ending.complete else _optimum(ending)
+    meaning += "; " if meaning else ""
     return f"{how}{took}: {meaning}{', '.join(parts)}"

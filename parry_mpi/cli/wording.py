@@ -94,6 +94,12 @@ def share_text(share: float) -> str:
     return f"{math.floor(min(max(share, 0.0), 1.0) * 1000 + 1e-9) / 10:.1f} %"
 
 
+def optimum_text(objective: float | None, bound: float | None) -> str:
+    """Return what is known of an optimum: "best 72, bound 65", and what is not known is left out."""
+    known = (("best", objective), ("bound", bound))
+    return ", ".join(f"{name} {value}" for name, value in known if value is not None)
+
+
 def plural(count: int, noun: str) -> str:
     """Return "1 job", "2 jobs"."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

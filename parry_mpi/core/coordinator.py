@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from parry_mpi.core.bounds import Score
 from parry_mpi.core.events import (
     Committed,
     Effects,
@@ -60,6 +59,8 @@ from parry_mpi.core.messages import (
     Unable,
     Welcome,
 )
+from parry_mpi.core.objections import objection
+from parry_mpi.core.optimum import proven_bound
 from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, Settings, patience_ms
 from parry_mpi.core.records import Decided, Granted, Joined, Quarantined, Reported, Restarted, RootsPulled, Voided
 from parry_mpi.core.sharing import ShareRequests
@@ -107,23 +108,6 @@ class Coordinator:
     def phase(self) -> Phase:
         """How far this coordinator is."""
         return self.volatile.phase
-
-    def bound(self) -> Score | None:
-        """Return what no solution can have a smaller score than; None while that is not known. It only ever grows.
-
-        All that is left to explore has its bounds. What was explored had no better solution than the incumbent, and what was left out
-        because of an incumbent could not be better by the gap, which is why nothing better is known of it. Between the report that
-        brought a solution and the Improved that follows from it this may be wrong.
-        """
-        volatile = self.volatile
-        if self.state.counters.decided:
-            return volatile.incumbent
-        bound = self.state.bound()
-        if bound is not None and volatile.incumbent is not None:
-            bound = min(bound, volatile.incumbent - self.settings.gap)
-        if bound is None or volatile.proven is None:
-            return volatile.proven if bound is None else bound
-        return max(bound, volatile.proven)
 
     def restart(self) -> Effects:
         """Take over what another coordinator left behind: its leases end. Must be committed before the first step."""
@@ -253,7 +237,7 @@ class Coordinator:
             # A repetition, maybe one that was overtaken by what was said later.
             self._send(peer, Ack(report.lease, report.seq))
             return
-        wrong = "not the next report" if report.seq != lease.seq + 1 else _objection(lease, report)
+        wrong = "not the next report" if report.seq != lease.seq + 1 else objection(lease, report)
         if wrong:
             self._refuse(worker, report.lease, wrong)
         else:
@@ -268,8 +252,7 @@ class Coordinator:
     def _accept(self, worker: Worker, report: Report) -> None:
         watch = self.volatile.watches[report.lease]
         if self.settings.sense is not None:
-            # What is proven stays proven: a better incumbent would take it back by the gap, and a worker need not tell bounds.
-            self.volatile.proven = self.bound()
+            self.volatile.proven = proven_bound(self.state, self.volatile, self.settings)
         self._record(
             Reported(report.lease, report.seq, report.nodes, report.explored_us, report.solved, report.remaining, report.shared)
         )
@@ -598,19 +581,6 @@ class Coordinator:
 def earlier(at_ms: int | None, other_ms: int) -> int:
     """The earlier of two times, of which the first may not be known."""
     return other_ms if at_ms is None else min(at_ms, other_ms)
-
-
-def _objection(lease: Lease, report: Report) -> str:
-    """Say why a report under this lease cannot be true, or return ""."""
-    pieces = (*report.remaining, *report.shared)
-    killed = max(job.killed for job in lease.jobs)
-    if any(job.killed != killed for job in pieces):
-        return "it changes how often a job was killed"
-    if any(job.weight < 0 for job in pieces) or total_weight(pieces) > total_weight(lease.jobs):
-        return "its jobs weigh more than the lease"
-    if min(report.nodes, report.explored_us, report.solved) < 0 or bool(report.value) != bool(report.nodes):
-        return "its numbers are impossible"
-    return ""
 
 
 def _told(event: Event) -> str:

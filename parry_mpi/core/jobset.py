@@ -16,7 +16,6 @@ from parry_mpi.core.bounds import Bounds, Score
 from parry_mpi.core.ids import JobId
 from parry_mpi.job import Job
 
-
 Order = Literal["depth", "bound"]
 """What the jobs are handed out by; it cannot change an answer, only how soon it is found."""
 

@@ -5,15 +5,14 @@ This module must not change anything.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import islice
 
 import msgspec
 
-from parry_mpi.core.bounds import Score
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.ids import Peer
+from parry_mpi.core.optimum import objective_of, proven_bound
 from parry_mpi.core.state import State
 from parry_mpi.core.volatile import Volatile, Worker
 from parry_mpi.job import WHOLE
@@ -159,8 +158,8 @@ def view(coordinator: Coordinator, now_ms: int, *, with_lists: bool = True, desc
             for each in islice(state.quarantined.values(), QUARANTINED_SHOWN_MAX if with_lists else 0)
         ),
         sense=coordinator.settings.sense,
-        objective=_objective(coordinator, volatile.incumbent),
-        bound=_objective(coordinator, coordinator.bound()),
+        objective=objective_of(volatile.incumbent, coordinator.settings),
+        bound=objective_of(proven_bound(state, volatile, coordinator.settings), coordinator.settings),
     )
 
 
@@ -190,11 +189,3 @@ def _by_depth(state: State) -> tuple[tuple[int, int, int], ...]:
             leased[job.depth] = leased.get(job.depth, 0) + job.units
     pending = state.pending.units_by_depth
     return tuple((depth, pending.get(depth, 0), leased.get(depth, 0)) for depth in sorted(pending.keys() | leased.keys()))
-
-
-def _objective(coordinator: Coordinator, score: Score | None) -> Score | None:
-    """Return a score of an optimisation in the user's own sense; None for what is no number to show."""
-    sense = coordinator.settings.sense
-    if sense is None or score is None or math.isinf(score):
-        return None
-    return -score if sense == "max" else score

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Annotated, Any, ClassVar, Generic, Literal, Optional, cast
 
 import msgspec
@@ -14,7 +13,7 @@ from parry_mpi.problem.base import Node, Number, Problem, Value, type_arguments
 SCORE_MAX = 2**63 - 1
 """Objectives are sent as 64-bit numbers."""
 
-Gap = Annotated[int, msgspec.Meta(ge=0, le=SCORE_MAX)] | Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+Gap = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 """How much a solution may be better and yet not matter."""
 
 
@@ -136,9 +135,9 @@ class Optimisation(Problem[Node, Any], Generic[Node, Value]):
         """
         if incumbent is None or not self.gap:
             return self.objective_of(incumbent)
-        least = incumbent - self.gap
+        least = max(incumbent - self.gap, -SCORE_MAX)
         beaten = math.floor(least) + 1 if isinstance(incumbent, int) else math.nextafter(least, math.inf)
-        return self.objective_of(max(min(beaten, incumbent), -SCORE_MAX))
+        return self.objective_of(min(beaten, incumbent))
 
     def objective_of(self, score: Number | None) -> Number | None:
         """Return the objective that has this score."""

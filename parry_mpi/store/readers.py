@@ -32,8 +32,9 @@ HEARTBEAT_WATCH_S = 3.0
 HEARTBEAT_POLL_S = 0.1
 QUARANTINED_SHOWN_MAX = 100
 """How many quarantined jobs a status lists; it counts them all."""
-KEPT = ("contributions",)
-"""What only the coordinator knew, and a reader still wants when it is gone: who explored how much in its life."""
+KEPT = ("contributions", "sense", "objective", "bound")
+"""What only the coordinator knew, and a reader still wants when it is gone: who explored how much in its life, and how good the best
+solution is and can be. A bound that was proven stays true, whatever became of the coordinator."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def read_status(
     except OSError:
         found = None  # Read what can be read.
     summary = _reading(folder, lambda: summarize(folder / STATE_NAME))
-    left = {name: published for name in KEPT if (published := last_published(folder).get(name))}
+    left = {name: published for name in KEPT if (published := last_published(folder).get(name)) not in (None, [])}
     return {"run_dir": str(folder), "live": False, **_status_of(summary), **left}
 
 

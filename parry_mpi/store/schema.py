@@ -23,10 +23,10 @@ STATE_NAME = "state.sqlite"
 JOURNAL_SUFFIX = "-journal"
 APPLICATION_ID = 0x50415252
 """Marks an SQLite file as ours: "PARR"."""
-FORMAT_VERSION = 2
-"""What this parry_mpi can read. Raise it when an older one could not read the file any more."""
-PLAIN_VERSION = 1
-"""What a file says that holds no solutions: those who know nothing of them can read it."""
+FORMAT_VERSION = 3
+"""What this parry_mpi writes; it can read all before. Raise it when an older one could not read the file any more.
+
+2: solutions. 3: jobs have bounds."""
 PAGE_SIZE_BYTES = 4096
 BUSY_TIMEOUT_S = 10.0
 """How long to wait for a reader or a commit to end; both take seconds at the very most."""
@@ -38,7 +38,7 @@ SCHEMA = (
     "CREATE TABLE meta (key INTEGER PRIMARY KEY, value BLOB NOT NULL, checksum INTEGER NOT NULL)",
     *(f"CREATE TABLE {table.name} {_COLUMNS}" for table in TABLES),
 )
-SOLUTIONS_SCHEMA = (f"CREATE TABLE {SOLUTIONS.name} {_COLUMNS}", f"PRAGMA user_version={FORMAT_VERSION}")
+SOLUTIONS_SCHEMA = f"CREATE TABLE {SOLUTIONS.name} {_COLUMNS}"
 """What comes with the first solution."""
 ROOT_KEY = 1
 IDENTITY_KEY = 2

@@ -34,10 +34,10 @@ from parry_mpi.store.rows import (
 )
 from parry_mpi.store.schema import (
     APPLICATION_ID,
+    FORMAT_VERSION,
     IDENTITY_KEY,
     JOURNAL_SUFFIX,
     PAGE_SIZE_BYTES,
-    PLAIN_VERSION,
     RESULT_KEY,
     ROOT_KEY,
     SCHEMA,
@@ -91,6 +91,7 @@ class SqliteState:
             if root.commits != commits:
                 raise StoreLocked(f"{self._path} changed while it was read: another coordinator writes to it; try again")
             root.generation = self._generation
+            connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")  # from now on it may hold what an older one cannot read
             put_meta(connection, ROOT_KEY, msgspec.msgpack.encode(root))
             put_meta(connection, IDENTITY_KEY, identity.to_json())
 
@@ -234,7 +235,7 @@ def _write_new_file(path: Path, identity: Identity, changes: Changes, result: by
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version={PLAIN_VERSION}")
+        connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
         for statement in SCHEMA:
             connection.execute(statement)
         put_meta(connection, IDENTITY_KEY, identity.to_json())
@@ -270,8 +271,7 @@ def _write_collected(connection: sqlite3.Connection, root: Root, collected: Mapp
     if not collected:
         return
     if not root.solutions.rows:
-        for statement in SOLUTIONS_SCHEMA:
-            connection.execute(statement)
+        connection.execute(SOLUTIONS_SCHEMA)
     root.solutions = _write_table(connection, SOLUTIONS, collected, set(), root.solutions)
 
 

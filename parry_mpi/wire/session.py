@@ -17,7 +17,7 @@ from collections.abc import Callable
 from parry_mpi.errors import AuthenticationError, LocalProtocolError, ProblemError, RemoteProtocolError
 from parry_mpi.wire.keys import PrivateKey, PublicKey, printable, verified
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Goes up with every change after which an older other side would not understand, or not believe, what it is sent."""
 
 FRAME_SIZE_BYTES_MAX = 2**26

@@ -14,7 +14,12 @@ from parry_mpi.runtime import clock
 
 
 def view_of(**numbers) -> View:
-    zeros = dict.fromkeys(View.__struct_fields__[1:-1], 0) | {"phase": "exploring", "roots_left": False}
+    zeros = dict.fromkeys(View.__struct_fields__[1:-1], 0) | {
+        "phase": "exploring",
+        "roots_left": False,
+        "objective": None,
+        "bound": None,
+    }
     return View(**(zeros | numbers))
 
 
@@ -38,6 +43,8 @@ def test_facts():
         "0 leased",
         "2 of 3 workers busy",
     ]
+    assert facts(view_of(objective=72))[0] == "best 72"
+    assert facts(view_of(objective=72, bound=0))[0] == "best 72, bound 0"
     assert facts(view_of(workers=1, killings=2, quarantined=1))[-3:] == ["1 worker idle", "2 killings", "1 quarantined"]
 
 

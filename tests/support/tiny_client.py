@@ -21,7 +21,7 @@ class TinyClient:
 
     @staticmethod
     def start(kind: int) -> bytes:
-        return b"PARRYMPI" + struct.pack(">HH", 1, kind)
+        return b"PARRYMPI" + struct.pack(">HH", 2, kind)
 
     def prove(self, server_hello: bytes) -> bytes:
         """Check ServerHello; return ClientProof."""

@@ -22,7 +22,7 @@ from parry_mpi.core.messages import Message
 from parry_mpi.errors import AuthenticationError
 from parry_mpi.job import Job
 from parry_mpi.wire import codec
-from parry_mpi.wire.session import RefusalCode, refusal
+from parry_mpi.wire.session import PROTOCOL_VERSION, RefusalCode, refusal
 from support import sessions
 from support.commands import ROOT
 
@@ -30,7 +30,10 @@ PATH = ROOT / "docs" / "protocol-vectors.json"
 
 REASON = "the key is not in authorized_keys"
 
-JOBS = (Job(node=b"\x93\x01\x02\x03", depth=2, killed=1, weight=2**60), Job(weight=2**61, first=1000, count=500))
+JOBS = (
+    Job(node=b"\x93\x01\x02\x03", depth=2, killed=1, weight=2**60, bound=-72),
+    Job(weight=2**61, first=1000, count=500),
+)
 
 MESSAGES: tuple[Message, ...] = (
     messages.Hello("c0ffee", "node7", 4711, "5f3a", 1000),
@@ -86,7 +89,7 @@ def computed() -> dict[str, typing.Any]:
     frames += [("to coordinator", payload, client.seal(payload)) for payload in payloads[0]]
     frames += [("to worker", payload, server.seal(payload)) for payload in payloads[1]]
     return {
-        "version": 1,
+        "version": PROTOCOL_VERSION,
         "handshake": {name: _plain(value) for name, value in handshake.items()},
         "frames": [dict(zip(("direction", "payload", "frame"), map(_plain, frame), strict=True)) for frame in frames],
         "refusals": {

@@ -11,18 +11,19 @@ from support.copies import Canon, copy_coordinator
 from support.small_worlds import CHERRY, FAST
 from support.worlds import Rules, World
 
+from parry_mpi.core.bounds import Bounds
 from parry_mpi.core.jobset import JobSet
 from parry_mpi.core.sharing import Request, ShareRequests
 from parry_mpi.core.state import State
 from parry_mpi.core.volatile import Volatile, Watch, Worker
 from parry_mpi.core.worker import LeaseWork
 
-CHANGING = (dict, list, set, deque, JobSet, State, ShareRequests, Request, Worker, Watch, Volatile, LeaseWork)
+CHANGING = (dict, list, set, deque, Bounds, JobSet, State, ShareRequests, Request, Worker, Watch, Volatile, LeaseWork)
 """Types of things that change in place; a msgspec struct that is not frozen changes too."""
 
 KNOWN = {
     Volatile: "requests phase workers by_peer hungry watches policy pulling failure stop_reason grace_ends_at_ms said_stop_at_ms "
-    "expiry_at_ms press_at_ms workers_seen incumbent",
+    "expiry_at_ms press_at_ms workers_seen incumbent proven",
     Worker: "worker peer hello joined_at_ms heard_at_ms lease hungry nodes explored_us solved killed",
     Watch: "granted_at_ms bundle progressed",
     LeaseWork: "seq unanswered waiting ending asked hungry_others careful stretch",

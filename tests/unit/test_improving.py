@@ -212,5 +212,5 @@ def test_described():
     """Protects the reader of an answer: "null" is said in words, and an optimum within a gap is not called more than that."""
     assert ("there is none", "there is one") == (Leaf().describe(None), Leaf().describe(5))
     assert ("there is no solution", "the best is 3") == (Least().describe(None), Least().describe(Best(3, 66)))
-    gapped = type("Gapped", (Least,), {"gap": 2, "__module__": __name__})
-    assert "the best is 3, or better by less than 2" == gapped().describe(Best(3, 66))
+    gapped = Least(gap=2)
+    assert "the best is 3, or better by less than 2" == gapped.describe(Best(3, 66))

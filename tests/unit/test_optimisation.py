@@ -36,11 +36,11 @@ class Longest(Shortest):
 
 
 class Roughly(Shortest):
-    gap = 3
+    gap: int = 3
 
 
 class RoughlyLongest(Longest):
-    gap = 3
+    gap: int = 3
 
 
 class Typeless(Optimisation):

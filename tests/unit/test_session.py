@@ -218,7 +218,7 @@ def test_newer_worker():
 
 def test_newer_coordinator():
     """Protects those who updated one side only: the versions are told before anything else of the hello is looked at."""
-    dies(client_session(), MAGIC + b"\0\2\0\2" + b"?", RemoteProtocolError, "version 2 of the protocol and this worker version 1")
+    dies(client_session(), MAGIC + b"\0\3\0\2" + b"?", RemoteProtocolError, "version 3 of the protocol and this worker version 2")
 
 
 # Keys
