@@ -51,7 +51,7 @@ class BoundedRun:
         self.problem = FORMS[draw.choice(sorted(FORMS))](
             seed=draw.randrange(10**6),
             nodes=draw.choice([3, 20, 60, 120]),
-            roots_count=draw.choice([1, 3]),
+            roots_count=draw.choice([1, 3, 6]),
             indexed=draw.random() < 0.6,
             gap=draw.choice([0, 0, 1, 5, 2.5]),
         )
@@ -91,7 +91,7 @@ class BoundedRun:
         actions = [lambda peer=peer: self._deliver_up(peer) for peer, waiting in self.up.items() if waiting]
         actions += [lambda peer=peer: self._deliver_down(peer) for peer, waiting in self.down.items() if waiting]
         actions += [lambda peer=peer: self._turn(peer) for peer, virtual in self.workers.items() if virtual.explorer.busy]
-        actions += [self._pass_time, self._commit]
+        actions += [self._pass_time, self._commit, *([self._read_roots] if self.pulling else [])]
         if self.steps < FAULTY_STEPS and self._draw.random() < 0.1:
             actions += [self._replace_somebody, self._restart]
         return actions
@@ -104,6 +104,7 @@ class BoundedRun:
         self.result = result
         self.score = None
         self.told = None
+        self.pulling = False
         improved = self._improved()
         self._step(improved or Tick())
 
@@ -120,11 +121,14 @@ class BoundedRun:
             self.down[peer].append(message)
         if effects.folds and (improved := self._improved()) is not None:
             self._take(self.coordinator.step(improved, self.now_ms))
-        if effects.pull:
-            self._take(self.coordinator.step(self.roots.read(self._draw.randint(1, 3)), self.now_ms))
+        self.pulling = self.pulling or bool(effects.pull)
         if effects.must_commit:
             self._commit()
             self._take(self.coordinator.step(Committed(), self.now_ms))
+
+    def _read_roots(self) -> None:
+        self.pulling = False
+        self._step(self.roots.read(self._draw.randint(1, 2)))
 
     def _improved(self) -> Improved | None:
         score = self.problem.score(self.result)
