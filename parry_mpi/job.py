@@ -8,6 +8,7 @@ This module must not know how nodes are encoded; to it a node is bytes.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from typing import Annotated
@@ -82,6 +83,16 @@ def total_weight(jobs: Iterable[Job]) -> int:
 def total_size_bytes(jobs: Iterable[Job]) -> int:
     """What these jobs cost together in memory and on the wire, roughly."""
     return sum(job.size_bytes for job in jobs)
+
+
+def smallest_bound(jobs: Iterable[Job]) -> int | float | None:
+    """Return the smallest bound of these jobs, infinity if there are none; None if any of them is not known."""
+    smallest: int | float = math.inf
+    for job in jobs:
+        if job.bound is None:
+            return None
+        smallest = min(smallest, job.bound)
+    return smallest
 
 
 def cut(run: Job, count: int) -> tuple[Job, Job]:

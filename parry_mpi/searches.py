@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from parry_mpi.errors import ProblemError
-from parry_mpi.job import Job, shares
+from parry_mpi.job import Job, shares, smallest_bound
 from parry_mpi.problem import Explore, Number, Optimisation
 from parry_mpi.task import Task, plain_nodes, problem_error
 
@@ -309,6 +309,7 @@ class KernelSearch:
         self._job = job
         self._explore = explore
         self._allowance = allowance
+        self._floor = job.bound
         self._frontier: Any = nodes
         self._weights = np.array(shares(job.weight, len(nodes)), dtype=np.int64)
 
@@ -338,9 +339,14 @@ class KernelSearch:
         return self._jobs(given, weights)
 
     def remaining(self, *, apart: bool) -> list[Job]:
-        if not apart:
-            return self._jobs(self._frontier, self._weights)
-        return self._jobs(self._frontier[:-1], self._weights[:-1]) + self._jobs(self._frontier[-1:], self._weights[-1:])
+        if apart:
+            jobs = self._jobs(self._frontier[:-1], self._weights[:-1]) + self._jobs(self._frontier[-1:], self._weights[-1:])
+        else:
+            jobs = self._jobs(self._frontier, self._weights)
+        # All that will come of the frontier is below one of its nodes. So what holds for these holds for that, whatever bound() says.
+        if self._task.bounded and jobs:
+            self._floor = smallest_bound(jobs)
+        return jobs
 
     @property
     def done(self) -> bool:
@@ -391,9 +397,9 @@ class KernelSearch:
     def _bound(self, nodes: Any, count: int) -> Number | None:
         """Return the bound of some nodes that become a job; ``count`` is how many nodes become jobs now."""
         if not (self._task.bounded and self._allowance.allows(count)):
-            return self._job.bound
+            return self._floor
         self._allowance.asked += len(nodes)
-        return stronger(self._task.bound_of(plain_nodes(nodes)), self._job.bound)
+        return stronger(self._task.bound_of(plain_nodes(nodes)), self._floor)
 
 
 def stronger(bound: Number | None, other: Number | None) -> Number | None:

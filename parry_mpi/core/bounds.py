@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
-
-from parry_mpi.job import Job
 
 Score = int | float
 """How good something is; the smallest is the best."""
@@ -58,13 +55,3 @@ class Bounds:
         other._unknown_count = self._unknown_count
         other._heap = self._heap.copy()
         return other
-
-
-def smallest_bound(jobs: Iterable[Job]) -> Score | None:
-    """Return the smallest bound of these jobs, infinity if there are none; None if any of them is not known."""
-    smallest: Score = math.inf
-    for job in jobs:
-        if job.bound is None:
-            return None
-        smallest = min(smallest, job.bound)
-    return smallest

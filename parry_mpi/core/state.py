@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from parry_mpi.core.bounds import Bounds, Score, smallest_bound
+from parry_mpi.core.bounds import Bounds, Score
 from parry_mpi.core.ids import JobId, LeaseId, WorkerId
 from parry_mpi.core.jobset import JobSet, Order
 from parry_mpi.core.records import (
@@ -26,7 +26,7 @@ from parry_mpi.core.records import (
     Voided,
 )
 from parry_mpi.errors import InvariantError, unreachable
-from parry_mpi.job import WHOLE, Job, total_weight
+from parry_mpi.job import WHOLE, Job, smallest_bound, total_weight
 
 AnyRecord = Joined | RootsPulled | Granted | Reported | Voided | Decided | Restarted | Retried
 

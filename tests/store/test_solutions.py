@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import sqlite3
+from pathlib import Path
 
 import pytest
 from support.disk import QUEENS, MadeUpRun, collected_by, collected_of, content, make_run, program, same
@@ -148,11 +149,20 @@ def test_missing_or_changed(tmp_path, change):
 
 
 def test_older_versions(tmp_path):
-    """Protects runs from older versions that know no solutions: they read what has none, and are told of what has some."""
-    for collects, version in ((False, schema.PLAIN_VERSION), (True, schema.FORMAT_VERSION)):
-        make_run(tmp_path / str(collects), collects=collects)
-        header = (tmp_path / str(collects) / "state.sqlite").read_bytes()[:100]
-        assert version == int.from_bytes(header[60:64], "big")
+    """Protects runs from older versions of the program: a file that is theirs is read, and says what it is once this one writes to it."""
+    run = make_run(tmp_path)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None)) as connection:
+        connection.execute("PRAGMA user_version=1")
+    assert same(run.snapshot, load(tmp_path / "state.sqlite").snapshot)
+    assert 1 == written_version(tmp_path)
+    with RunDirectory.open(tmp_path, QUEENS):
+        pass
+    assert schema.FORMAT_VERSION == written_version(tmp_path)
+
+
+def written_version(folder: Path) -> int:
+    """Which version of the format a state says that it has."""
+    return int.from_bytes((folder / "state.sqlite").read_bytes()[60:64], "big")
 
 
 def test_nothing_collected(tmp_path):

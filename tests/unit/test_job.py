@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -56,4 +58,24 @@ def test_wire_form_is_strict():
     assert run == msgspec.msgpack.decode(msgspec.msgpack.encode(run), type=Job)
     assert 9 + 9 + 9 + 8 > len(msgspec.msgpack.encode(run))
     with pytest.raises(msgspec.ValidationError):
-        msgspec.msgpack.decode(msgspec.msgpack.encode([b"", 0, 0, 0, 0, 0, "more"]), type=Job)
+        msgspec.msgpack.decode(msgspec.msgpack.encode([b"", 0, 0, 0, 0, 0, None, "more"]), type=Job)
+
+
+@pytest.mark.parametrize("bound", [0, -72, 2**63 - 1, 1 - 2**63, 0.5, math.inf, None])
+def test_bounds_come_back(bound):
+    """Protects what is proven: every bound that an optimisation can have survives the way to the disk and back."""
+    job = Job(b"node", bound=bound)
+    back = msgspec.msgpack.decode(msgspec.msgpack.encode(job), type=Job)
+    assert (job, type(bound)) == (back, type(back.bound))
+
+
+@pytest.mark.parametrize("bound", [math.nan, -math.inf, 2**63, "3", True])
+def test_bounds_that_cannot_be_compared(bound):
+    """Protects the order of the job set from whoever says what is no bound."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(msgspec.msgpack.encode([b"", 0, 0, 0, 0, 0, bound]), type=Job)
+
+
+def test_older_jobs_can_be_read():
+    """Protects run directories of earlier versions: a job that was written before there were bounds has none."""
+    assert Job(b"node", 1, 2, 3) == msgspec.msgpack.decode(msgspec.msgpack.encode([b"node", 1, 2, 3, 0, 0]), type=Job)

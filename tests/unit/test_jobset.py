@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from parry_mpi.core.jobset import JobSet
-from parry_mpi.job import Job
+from parry_mpi.job import Job, smallest_bound
 
 
 def job_set(*jobs: Job) -> JobSet:
@@ -32,12 +34,19 @@ def contents(jobs: JobSet) -> tuple:
         jobs.units,
         jobs.units_by_depth,
         len(jobs),
+        jobs.bound(),
     )
 
 
-def expected(jobs: dict[int, Job]) -> tuple:
+def expected(jobs: dict[int, Job], order: str) -> tuple:
     """The same of a dict, the dumb way."""
-    fresh = sorted(((key, job) for key, job in jobs.items() if not job.killed), key=lambda item: (item[1].depth, item[0]))
+
+    def place(item):
+        job_id, job = item
+        bound = -math.inf if job.bound is None else job.bound
+        return (bound, job.depth, job_id) if order == "bound" else (job.depth, job_id)
+
+    fresh = sorted(((key, job) for key, job in jobs.items() if not job.killed), key=place)
     once = [(key, job) for key, job in jobs.items() if job.killed == 1]
     more = [key for key, job in jobs.items() if job.killed > 1]
     depths = sorted({job.depth for _, job in fresh})
@@ -57,16 +66,25 @@ def expected(jobs: dict[int, Job]) -> tuple:
             for depth in {job.depth for job in jobs.values()}
         },
         len(jobs),
+        smallest_bound(jobs.values()),
     )
 
 
-jobs_drawn = st.builds(Job, depth=st.integers(0, 3), killed=st.integers(0, 2), weight=st.integers(0, 9), count=st.integers(0, 3))
+jobs_drawn = st.builds(
+    Job,
+    depth=st.integers(0, 3),
+    killed=st.integers(0, 2),
+    weight=st.integers(0, 9),
+    count=st.integers(0, 3),
+    bound=st.none() | st.integers(0, 3),
+)
 
 
+@pytest.mark.parametrize("order", ["depth", "bound"])
 @given(st.lists(st.tuples(jobs_drawn, st.none() | st.integers(0, 99)), max_size=40))
-def test_like_a_dumb_dict(steps):
+def test_like_a_dumb_dict(order, steps):
     """Protects the order of everything: after any additions and removals the job set is what a sorted dict would be."""
-    jobs, dumb, next_id = JobSet(), {}, 1
+    jobs, dumb, next_id = JobSet(order), {}, 1
     for job, removed in steps:
         if removed is None or not dumb:
             jobs.add(next_id, job)
@@ -77,7 +95,7 @@ def test_like_a_dumb_dict(steps):
             assert jobs[job_id] == dumb[job_id] == jobs.remove(job_id)
             del dumb[job_id]
             assert job_id not in jobs
-        assert expected(dumb) == contents(jobs) == contents(jobs.copy())
+        assert expected(dumb, order) == contents(jobs) == contents(jobs.copy())
 
 
 def test_shallowest_and_oldest_first():
@@ -87,6 +105,18 @@ def test_shallowest_and_oldest_first():
     assert 2 == jobs.first()
     jobs.remove(2)
     assert 3 == jobs.first()
+
+
+def test_best_bound_first():
+    """Protects those who want it: the best bound goes first, unknown ones before all, and of equals the shallowest."""
+    jobs = JobSet("bound")
+    for job_id, (depth, bound) in enumerate([(1, 7), (2, -3), (1, None), (1, -3), (0, 2.5)], 1):
+        jobs.add(job_id, Job(depth=depth, bound=bound))
+    assert [3, 4, 2, 5, 1] == [job_id for job_id, _ in jobs.in_order()]
+    assert (3, {0: 1, 1: 3, 2: 1}) == (jobs.first(), jobs.counts_by_depth())
+    assert jobs.bound() is None
+    jobs.remove(3)
+    assert (4, -3) == (jobs.first(), jobs.bound())
 
 
 def test_levels_that_emptied_deep_down():

@@ -142,6 +142,67 @@ class TestPruning:
         assert 0 == Proof().enough()
 
 
+class TestLimit:
+    @pytest.mark.parametrize(
+        ("problem", "gap", "incumbent", "limit"),
+        [
+            (Shortest, 0, 72, 72),
+            (Shortest, 1, 72, 72),  # 71 is better by 1, and less than 72
+            (Shortest, 3, 72, 70),
+            (Shortest, 0.5, 72, 72),
+            (Shortest, 2.5, 72, 70),  # 70 is better by 2, 69 by 3
+            (Longest, 3, 17, 19),
+            (Longest, 0, 17, 17),
+            (Shortest, float("inf"), 72, 1 - SCORE_MAX),
+            (Shortest, 10**30, 72, 1 - SCORE_MAX),
+            (Shortest, 3, 1 - SCORE_MAX, 1 - SCORE_MAX),
+        ],
+    )
+    def test_of_integers(self, problem, gap, incumbent, limit):
+        """Protects kernels that compute with integers: they are told an integer, and what is better than that is better by the gap."""
+        problem = problem(gap=gap)
+        told = problem.limit(problem.score(best(incumbent)))
+        assert (limit, int) == (told, type(told))
+
+    @given(
+        st.integers(-50, 50), st.sampled_from([0, 1, 2, 3, 0.5, 2.5]), st.integers(-60, 60), st.sampled_from([Shortest, Longest])
+    )
+    def test_leaves_out_what_prunes_does(self, incumbent, gap, bound, kind):
+        """Protects the optimum: a kernel that leaves out what is no better than the limit leaves out what every other search does."""
+        problem = kind(gap=gap)
+        score, known = problem.score(best(bound)), problem.score(best(incumbent))
+        limit = problem.score(best(problem.limit(known)))
+        assert problem.hopeless(score, known) == (score >= limit)
+
+    @given(st.floats(-1e3, 1e3), st.floats(0, 10), st.floats(-2e3, 2e3))
+    def test_of_floats(self, incumbent, gap, bound):
+        """Protects the optimum of objectives that are no integers: not even rounding leaves out what is better by the gap."""
+        problem = Shortest(gap=gap)
+        assert problem.hopeless(bound, incumbent) == (bound >= problem.limit(incumbent))
+
+    def test_nothing_known(self):
+        """Protects the beginning: as long as there is no solution there is nothing to beat."""
+        assert Roughly().limit(None) is None
+
+
+class TestGap:
+    def test_parameter(self):
+        """Protects users: a gap is given like any parameter, and a class may have a default of its own."""
+        assert (0, 2.5, 3, 1) == (Shortest().gap, Shortest(gap=2.5).gap, Roughly().gap, Roughly(gap=1).gap)
+
+    def test_default_without_a_type(self):
+        """Protects from a gap that is given and ignored: a default without its type would hide the parameter, and is refused."""
+        with pytest.raises(TypeError, match="gap is a parameter of Hidden: write its default with its type, gap: int = 3"):
+            type("Hidden", (Shortest,), {"gap": 3})
+
+    @pytest.mark.parametrize(("bound", "score"), [(5, 5), (float("inf"), float("inf")), (float("-inf"), None), (None, None)])
+    def test_bounds_that_say_nothing(self, bound, score):
+        """Protects the wire: a bound that everything is worse than says nothing, and is not sent."""
+        problem = Shortest()
+        problem.__dict__["bound"] = lambda _node: bound
+        assert score == problem.bound_score(1)
+
+
 class TestNumbers:
     @pytest.mark.parametrize(
         ("number", "plain"),

@@ -299,11 +299,11 @@ class TestGuidedSearch:
         assert 3 == exploration.take_found().value.objective
 
     def test_weights_are_divided_as_ever(self):
-        """Protects fair sharing: depth, killed and weight of what remains are those of any other search."""
+        """Protects fair sharing: depth, killed and weight of what remains are those of any other search; bounds come with them."""
         exploration = begun(Star(), killed=2)
         exploration.slice(1)
         assert isinstance(exploration._current, GuidedSearch)
-        assert [Job(encoded(node), 1, 2, 125) for node in (3, 4, 3, 5)] == list(exploration.remaining())
+        assert [Job(encoded(node), 1, 2, 125, bound=node) for node in (3, 4, 3, 5)] == list(exploration.remaining())
 
     @pytest.mark.parametrize("bad", [float("nan"), 2**70, "3"])
     def test_what_is_no_number_is_told(self, bad, monkeypatch):
