@@ -21,6 +21,7 @@ from parry_mpi.transport import mpi
 COMMANDS = {
     "run": "Explore a problem, or go on exploring it.",
     "status": "Show how far a run is, while it runs and after.",
+    "log": "Show what happened in a run.",
     "result": "Print the answer of a run.",
     "solutions": "Give out the solutions that a run has collected.",
     "retry": "Put the quarantined jobs of a run back.",

@@ -43,6 +43,15 @@ def wall_s_of(local_time: str) -> float:
     return datetime.fromisoformat(local_time).timestamp()
 
 
+def local_time_of(stamp: str) -> str:
+    """The local time of a time with its zone, to the millisecond, such as 2026-11-22 14:30:00.123.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    return datetime.fromisoformat(stamp).astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds")
+
+
 def local_time_in(seconds: float) -> str:
     """The local time in so many seconds, to the second, such as 2026-11-22T14:30:00."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() + seconds))
