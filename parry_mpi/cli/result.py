@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
+from parry_mpi.cli import numerics
 from parry_mpi.cli.telling import INCOMPLETE, Ending, tell
-from parry_mpi.data import DataCodec
 from parry_mpi.store.readers import StoredResult, read_result
 
 
@@ -22,11 +21,14 @@ from parry_mpi.store.readers import StoredResult, read_result
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, as run does.")
 def command(run_dir: str, *, as_json: bool) -> int:
     """Print the answer of a run; exit code 75 if it is not finished, 3 if quarantined jobs are missing from it."""
+    numerics.load()
     return tell(ending_of(read_result(run_dir), Path(run_dir)), as_json=as_json)
 
 
 def ending_of(stored: StoredResult, run_dir: Path) -> Ending:
     """Return what there is to tell of a run that is only read."""
+    from parry_mpi.data import DataCodec  # noqa: PLC0415 loads numpy
+
     counters = stored.counters
     result = with_arrays(DataCodec(Any, "the result").decode(stored.result)) if stored.result else None
     return Ending(
@@ -46,6 +48,8 @@ def ending_of(stored: StoredResult, run_dir: Path) -> Ending:
 
 def with_arrays(value: Any) -> Any:
     """Put numpy arrays in the place of what they became on the wire: their dtype, shape and bytes."""
+    import numpy as np  # noqa: PLC0415 not needed for --help
+
     if isinstance(value, dict):
         return {key: with_arrays(each) for key, each in value.items()}
     if not isinstance(value, list):

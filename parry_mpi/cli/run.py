@@ -12,6 +12,7 @@ import click
 
 from parry_mpi.cli.wording import address, seconds
 from parry_mpi.errors import EXIT_COMPLETE
+from parry_mpi.transport import launcher
 
 
 @click.command("run", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
@@ -91,13 +92,21 @@ def command(
     Parameters are the fields of the problem class. The same command continues a run that was stopped or killed, and answers at
     once if it is finished.
     """
-    from parry_mpi.cli import session  # noqa: PLC0415 loads numpy and all that a run needs
+    from parry_mpi.cli import numerics  # noqa: PLC0415 this and what follows is slow to load, and not needed for --help
+
+    numerics.load()
+    from parry_mpi.cli.preparing import Request, prepare  # noqa: PLC0415
     from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
-    request = session.Request(problem, parameters, run_dir, as_json, Options(**options, **times), bridge)
+    request = Request(problem, parameters, run_dir, as_json, Options(**options, **times), bridge)
     if where:
-        prepared = session.prepare(request)
-        click.echo(run_dir or prepared.default_directory)
+        click.echo(run_dir or prepare(request).default_directory)
         return EXIT_COMPLETE
+    if launcher.launched() and launcher.launched_rank() != 0:
+        from parry_mpi.cli.following import follow  # noqa: PLC0415
+
+        return follow(request)
+    from parry_mpi.cli import session  # noqa: PLC0415
+
     return session.run(request)
