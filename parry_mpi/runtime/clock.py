@@ -29,6 +29,11 @@ def now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+def processor_us() -> int:
+    """Microseconds that this process has kept a processor busy."""
+    return time.process_time_ns() // 1000
+
+
 def wall_s() -> float:
     """Seconds since 1970, by the clock on the wall: only to compare with what other programs say."""
     return time.time()
