@@ -32,6 +32,29 @@ class Nothing(Enumeration[int, int]):
         return 1
 
 
+class NothingLooped(Enumeration[int, int]):
+    """The same, with a loop over the points that is the user's own, as a kernel's is.
+
+    Args:
+        points: how many.
+    """
+
+    points: Annotated[int, Meta(ge=0)] = 1000
+
+    def roots(self) -> Iterable[int]:
+        return range(self.points)
+
+    def explore(self, frontier: Any, budget: int) -> Slice:
+        taken = frontier[-budget:]
+        del frontier[-budget:]
+        return Slice(sum(nothing(node) for node in taken), frontier, len(taken))
+
+
+def nothing(_node: int) -> int:
+    """A point."""
+    return 1
+
+
 class Sleeper(Enumeration[int, int]):
     """One job that cannot be divided and costs no processor time: all other ranks are idle.
 
