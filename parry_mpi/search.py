@@ -22,6 +22,7 @@ from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, cut, shares
 from parry_mpi.problem import Collection, Enumeration, Explore, Number, Optimisation, overrides
 from parry_mpi.task import Task, call, plain_nodes, problem_error
+from parry_mpi.weighing import CALLS_FIRST, Allowance, group_ends, reweighed
 
 ORACLE_SLICE = 1 << 16
 """Nodes between two looks at nothing: the oracle only needs a number that fits a kernel's budget."""
@@ -204,35 +205,43 @@ class KernelSearch:
     """Hand a frontier to the problem's kernel, some nodes at a time.
 
     The kernel works on the end of the frontier. What it leaves untouched keeps its weight; the weight of the deepest node it
-    took off is divided among what came of it, and the weight of the others it finished is explored.
+    took off is divided among what came of it, and the weight of the others it finished is explored. See weighing.
 
     Args:
         task: whose problem it is.
         job: where its nodes come from: depth, killed and weight.
         nodes: the frontier, an array of records or a list.
         explore: the kernel.
+        calls: how many calls of it may be spent on weighing before anything is explored.
     """
 
-    def __init__(self, task: Task, job: Job, nodes: Sequence[Any], explore: Explore) -> None:
+    def __init__(self, task: Task, job: Job, nodes: Sequence[Any], explore: Explore, calls: int = 0) -> None:
         self._task = task
         self._job = job
         self._explore = explore
         self._frontier: Any = nodes
         self._weights = np.array(shares(job.weight, len(nodes)), dtype=np.int64)
+        self._allowance = Allowance(calls)
 
     def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
-        before = len(self._frontier)
-        last = self._frontier[-1:].copy()
+        start, budget = self._allowance.choose(self._weights, budget)
+        below, part = self._frontier[:start], self._frontier[start:]
+        if start:
+            below = below.copy()  # the kernel may keep its frontier in this very memory
+        before, last = len(part), part[-1:].copy()
         problem = self._task.problem
         more = (problem.objective_of(incumbent),) if isinstance(problem, Optimisation) else ()
         try:
-            done = self._explore(self._frontier, budget, *more)
-            value, frontier, nodes, untouched = done
-            self._check(frontier, nodes, untouched, budget)
+            done = self._explore(part, budget, *more)
+            value, part, nodes, untouched = done
+            self._check(part, before, nodes, untouched, budget)
         except (Exception, SystemExit) as error:
             raise ExplorationError(error, None, 0, last, intact=False) from error
-        self._frontier = frontier
-        self._reweigh(before, min(int(untouched), before - 1, len(frontier)))
+        if start:
+            part = np.concatenate((below, part)) if self._task.nodes.dtype is not None else [*below, *part]
+        self._frontier = part
+        self._weights = reweighed(self._weights, min(start + min(int(untouched), before - 1), len(part)), len(part))
+        self._allowance.earn(int(nodes))
         return value, int(nodes)
 
     def split(self) -> list[Job]:
@@ -254,13 +263,11 @@ class KernelSearch:
     def done(self) -> bool:
         return len(self._frontier) == 0
 
-    def _check(self, frontier: Any, nodes: Any, untouched: Any, budget: int) -> None:
+    def _check(self, frontier: Any, before: int, nodes: Any, untouched: Any, budget: int) -> None:
         """Refuse what would explore for ever, or could not be handed over."""
         name = f"{type(self._task.problem).__name__}.explore()"
         if nodes < 1:
-            raise ValueError(
-                f"{name} explored {nodes} nodes of a frontier of {len(self._frontier)}; it must explore at least one"
-            )
+            raise ValueError(f"{name} explored {nodes} nodes of a frontier of {before}; it must explore at least one")
         if nodes > budget:
             raise ValueError(f"{name} says that it explored {nodes} nodes, with a budget of {budget}")
         if untouched < 0:
@@ -271,26 +278,14 @@ class KernelSearch:
         if dtype is not None and getattr(frontier, "dtype", None) != dtype:
             raise TypeError(f"{name} left a frontier of {getattr(frontier, 'dtype', type(frontier))}, not of node_dtype {dtype}")
 
-    def _reweigh(self, before: int, untouched: int) -> None:
-        """Give weights to the new frontier: the first ``untouched`` keep theirs, the others share that of the node above them."""
-        new_count = len(self._frontier) - untouched
-        if new_count == 0:
-            self._weights = self._weights[:untouched].copy()
-            return
-        # All that is new came of the node at height ``untouched``, the last one taken off at the lowest point. It counts as
-        # one part of its own, now explored, beside the new ones.
-        part, rest = divmod(int(self._weights[untouched]), new_count + 1)
-        weights = np.full(len(self._frontier), part, dtype=np.int64)
-        weights[:untouched] = self._weights[:untouched]
-        weights[untouched : untouched + rest] += 1
-        self._weights = weights
-
     def _jobs(self, nodes: Any, weights: Any) -> list[Job]:
         depth, killed = self._job.depth + 1, self._job.killed
         if self._task.nodes.dtype is not None:
-            if len(nodes) == 0:
-                return []
-            return [Job(nodes.tobytes(), depth, killed, int(weights.sum()))]
+            ends = group_ends(weights)
+            return [
+                Job(nodes[start:end].tobytes(), depth, killed, int(weights[start:end].sum()))
+                for start, end in zip([0, *ends], ends, strict=False)
+            ]
         return [
             Job(self._task.nodes.encode(node), depth, killed, int(weight)) for node, weight in zip(nodes, weights, strict=True)
         ]
@@ -314,6 +309,7 @@ class Exploration:
         self._task = task
         self._kernel = kernel
         self._waiting = list(jobs)
+        self._calls = CALLS_FIRST if sum(job.units for job in self._waiting) == 1 else 0
         self._current: Search | None = None
         self._current_size = 0
         problem = task.problem
@@ -417,7 +413,7 @@ class Exploration:
             kind = GuidedSearch if self._guided else TreeSearch
             self._current = kind(self._task, job, plain_nodes(nodes), self._combine)
         else:
-            self._current = KernelSearch(self._task, job, nodes, self._kernel)
+            self._current = KernelSearch(self._task, job, nodes, self._kernel, self._calls)
         self._current_size = job.count or 1
         return self._current
 
