@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Setting], list[Row]]]] = {
     "share": ("from asking for a job to getting it, while another worker holds the only lease", sharing.share),
     "small": ("jobs that cost nothing, on two workers", sweeping.small),
     "peers": ("jobs that cost nothing, against other programs that farm out jobs", comparing.peers),
+    "branching": ("a small branch and bound, written for pybnb and for this", comparing.branching),
     "pending": ("ever more pending jobs, and commits", growing.pending),
     "ranks": ("one tree on ever more ranks of this machine", growing.ranks),
     "simulated": ("many simulated workers", growing.simulated),

@@ -29,7 +29,7 @@ RANKS = 3
 PEER_DEADLINE_S = 180.0
 """No peer takes so long for what it is given; one that does hangs."""
 
-CHUNKS = (100, 1_000, 10_000, 100_000)
+BATCHES = (100, 1_000, 10_000, 100_000)
 """Chunk sizes of which the best counts."""
 
 UNSHARE = ("unshare", "--net", "--map-root-user")
@@ -47,7 +47,7 @@ class Peer:
         distribution: the same, as pip knows it.
         jobs: how many at full size; about a second of work.
         way: in words, for the table.
-        chunks: jobs handed over together; of several sizes the best counts.
+        batches: jobs handed over together; of several sizes the best counts.
         ranks: whether it runs on MPI ranks; otherwise it starts its processes itself.
     """
 
@@ -57,13 +57,13 @@ class Peer:
     distribution: str
     jobs: int
     way: str
-    chunks: Sequence[int] = (1,)
+    batches: Sequence[int] = (1,)
     ranks: bool = False
 
 
 PEERS = (
     Peer("mpi4py.one", "mpi4py_futures", "mpi4py", "mpi4py", 10_000, "mpi4py.futures, chunksize 1", ranks=True),
-    Peer("mpi4py.best", "mpi4py_futures", "mpi4py", "mpi4py", 10**6, "mpi4py.futures, best chunksize", CHUNKS, ranks=True),
+    Peer("mpi4py.best", "mpi4py_futures", "mpi4py", "mpi4py", 10**6, "mpi4py.futures, best chunksize", BATCHES, ranks=True),
     Peer("schwimmbad.one", "schwimmbad_pool", "schwimmbad", "schwimmbad", 30_000, "schwimmbad MPIPool", ranks=True),
     Peer(
         "schwimmbad.own_loop",
@@ -72,14 +72,14 @@ PEERS = (
         "schwimmbad",
         10**6,
         "schwimmbad MPIPool, the user's own loop over best batches",
-        CHUNKS,
+        BATCHES,
         ranks=True,
     ),
     Peer("pybnb", "pybnb_nodes", "pybnb", "pybnb", 20_000, "pybnb, nodes of a tree", ranks=True),
     Peer("dask.one", "dask_map", "distributed", "distributed", 2_000, "dask.distributed, a future a job"),
-    Peer("dask.bag", "dask_map", "distributed", "distributed", 10**6, "dask.bag, best partitions", CHUNKS[2:]),
+    Peer("dask.bag", "dask_map", "distributed", "distributed", 10**6, "dask.bag, best partitions", BATCHES[2:]),
     Peer("ray.one", "ray_pool", "ray", "ray", 3_000, "ray, a remote call a job"),
-    Peer("ray.pool", "ray_pool", "ray", "ray", 10**6, "ray's Pool, best chunksize", CHUNKS[2:]),
+    Peer("ray.pool", "ray_pool", "ray", "ray", 10**6, "ray's Pool, best chunksize", BATCHES[2:]),
     Peer("parsl", "parsl_apps", "parsl", "parsl", 2_000, "parsl, high-throughput executor"),
     Peer("executorlib", "executorlib_map", "executorlib", "executorlib", 5_000, "executorlib, block allocation"),
     Peer("hyperqueue", "hyperqueue_programs", "hyperqueue", "hyperqueue", 3_000, "HyperQueue, programs that do nothing"),
@@ -90,7 +90,7 @@ def peers(setting: Setting) -> list[Row]:
     """Count jobs a second: ours and those on MPI ranks in turn; the others, which are slow to start, after one another."""
     points = setting.pick(1_000_000, 1_000_000, 2_000)
     tried = {peer: _tried(setting, peer) for peer in PEERS if _can_run(setting, peer)}
-    able = {peer: max(speeds, key=lambda chunk: statistics.median(speeds[chunk])) for peer, speeds in tried.items() if speeds}
+    able = {peer: max(speeds, key=lambda batch: statistics.median(speeds[batch])) for peer, speeds in tried.items() if speeds}
     ways: dict[str, Callable[[], tuple[float, float]]] = {
         name: partial(_ours, setting, points, *words)
         for name, words in {
@@ -99,25 +99,25 @@ def peers(setting: Setting) -> list[Row]:
             "own_loop": (":NothingLooped",),
         }.items()
     }
-    ways |= {peer.name: partial(_once, setting, peer, chunk) for peer, chunk in able.items() if peer.ranks}
+    ways |= {peer.name: partial(_once, setting, peer, batch) for peer, batch in able.items() if peer.ranks}
     measured = interleaved(setting, "peers", ways)
     speed = {name: [each[0] for each in pairs] for name, pairs in measured.items()}
-    speed |= {peer.name: tried[peer][chunk] for peer, chunk in able.items() if not peer.ranks}
+    speed |= {peer.name: tried[peer][batch] for peer, batch in able.items() if not peer.ranks}
     rows = [
         Row("peers.parry_mpi.index", "jobs/s", speed["index"], against="roots by index; from the first worker's joining"),
         Row("peers.parry_mpi.index.seconds", "jobs/s", [each[1] for each in measured["index"]], against="start and end included"),
         Row("peers.parry_mpi.generator", "jobs/s", speed["generator"], against="roots from a generator on rank 0"),
         Row("peers.parry_mpi.own_loop", "jobs/s", speed["own_loop"], against="explore(): the user's own loop over a frontier"),
     ]
-    return rows + [_row(peer, chunk, speed) for peer, chunk in able.items()]
+    return rows + [_row(peer, batch, speed) for peer, batch in able.items()]
 
 
-def _row(peer: Peer, chunk: int, speed: dict[str, list[float]]) -> Row:
+def _row(peer: Peer, batch: int, speed: dict[str, list[float]]) -> Row:
     """A peer's line: its ratio says how many times as many jobs a second ours does."""
     ours = speed["own_loop" if peer.name.endswith("own_loop") else "index"]
-    chunked = f" ({chunk})" if len(peer.chunks) > 1 else ""
+    batched = f" ({batch})" if len(peer.batches) > 1 else ""
     goal = {"mpi4py.one": "ours >= 300 x", "mpi4py.best": "ours >= 1.5 x"}.get(peer.name, "")
-    return Row(f"peers.{peer.name}", "jobs/s", speed[peer.name], ours, f"{peer.way}{chunked}, as a part of ours", goal)
+    return Row(f"peers.{peer.name}", "jobs/s", speed[peer.name], ours, f"{peer.way}{batched}, as a part of ours", goal)
 
 
 def _can_run(setting: Setting, peer: Peer) -> bool:
@@ -141,14 +141,14 @@ def _why_no_loopback() -> str:
 
 
 def _tried(setting: Setting, peer: Peer) -> dict[int, list[float]]:
-    """Return jobs a second for each chunk size; none if a peer cannot be run at all. On ranks one try tells which size is best."""
+    """Return jobs a second for each batch size; none if a peer cannot be run at all. On ranks one try tells which size is best."""
     tries: dict[int, list[float]] = {}
-    for chunk in peer.chunks:
+    for batch in peer.batches:
         try:
-            tries[chunk] = _theirs(setting, peer, chunk, 1 if peer.ranks else setting.repetitions)
-            setting.say(f"  peers, {peer.name}: {statistics.median(tries[chunk]):,.0f} jobs/s with {chunk} at a time")
+            tries[batch] = _theirs(setting, peer, batch, 1 if peer.ranks else setting.repetitions)
+            setting.say(f"  peers, {peer.name}: {statistics.median(tries[batch]):,.0f} jobs/s with {batch} at a time")
         except (MeasurementError, AssertionError) as error:
-            setting.note(f"{peer.way}: not run with {chunk} at a time: {_last_line(str(error))}")
+            setting.note(f"{peer.way}: not run with {batch} at a time: {_last_line(str(error))}")
     return tries
 
 
@@ -160,15 +160,15 @@ def _ours(setting: Setting, points: int, problem: str, *words: str) -> tuple[flo
     return points / done.working_s, points / done.seconds
 
 
-def _once(setting: Setting, peer: Peer, chunk: int) -> tuple[float, float]:
-    speed = _theirs(setting, peer, chunk, 1)[0]
+def _once(setting: Setting, peer: Peer, batch: int) -> tuple[float, float]:
+    speed = _theirs(setting, peer, batch, 1)[0]
     return speed, speed
 
 
-def _theirs(setting: Setting, peer: Peer, chunk: int, repetitions: int) -> list[float]:
+def _theirs(setting: Setting, peer: Peer, batch: int, repetitions: int) -> list[float]:
     """Let a peer do its jobs, so many times after one start; return how many a second that were."""
-    jobs = max(10, peer.jobs // setting.pick(1, 2, 500))
-    words = ("-m", "tests.benchmarks.peers", peer.module, str(jobs), str(min(chunk, jobs)), str(repetitions))
+    jobs = max(min(peer.jobs, 10), peer.jobs // setting.pick(1, 2, 500))
+    words = ("-m", "tests.benchmarks.peers", peer.module, str(jobs), str(min(batch, jobs)), str(repetitions))
     command = setting.mpi.python_ranks(RANKS, *words) if peer.ranks else (*UNSHARE, sys.executable, *words)
     path = f"{setting.mpi.bin}{os.pathsep}{os.environ.get('PATH', '')}"  # parsl looks for a program of its own there
     environment = {**setting.mpi.environment, "PATH": path, "PYTHONPATH": str(ROOT)}
@@ -184,6 +184,28 @@ def _theirs(setting: Setting, peer: Peer, chunk: int, repetitions: int) -> list[
 def _last_line(text: str) -> str:
     """What an error says at its end."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")[:200]
+
+
+SIMPLE = Peer("pybnb", "pybnb_simple", "pybnb", "pybnb", 1, "pybnb, the example of its README", ranks=True)
+SIMPLE_NODES = 65_537
+
+
+def branching(setting: Setting) -> list[Row]:
+    """Count nodes a second in the example of pybnb's README, written for both; ours goes on to a smaller gap, to last longer."""
+    halving = PROBLEMS + ":Halving"
+    ways: dict[str, Callable[[], float]] = {"ours": partial(_nodes_per_s, setting, halving)}
+    if _can_run(setting, SIMPLE):
+        ways["pybnb"] = lambda: SIMPLE_NODES * _theirs(setting, SIMPLE, 1, 1)[0]
+    speed = interleaved(setting, "branching", ways)
+    rows = [Row("branching.parry_mpi", "nodes/s", speed["ours"], against="from the first worker's joining")]
+    if "pybnb" in speed:
+        rows.append(Row("branching.pybnb", "nodes/s", speed["pybnb"], speed["ours"], f"{SIMPLE.way}, as a part of ours"))
+    return rows
+
+
+def _nodes_per_s(setting: Setting, problem: str) -> float:
+    done = run(setting, RANKS, problem)
+    return done.nodes / done.working_s
 
 
 def versions() -> dict[str, str]:

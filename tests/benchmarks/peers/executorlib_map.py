@@ -10,8 +10,8 @@ from executorlib import SingleNodeExecutor
 from tests.benchmarks.peers.common import WARM, nothing, timed
 
 
-def run(jobs: int, _chunk: int, repetitions: int) -> list[float] | None:
-    """Submit each job; there are no chunks."""
+def run(jobs: int, _batch: int, repetitions: int) -> list[float] | None:
+    """Submit each job; there are no batches."""
     with tempfile.TemporaryDirectory(prefix="executorlib-") as folder:
         os.chdir(folder)
         with SingleNodeExecutor(max_workers=2, block_allocation=True, hostname_localhost=True) as pool:

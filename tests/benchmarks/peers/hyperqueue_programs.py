@@ -11,7 +11,7 @@ from hyperqueue.cluster import WorkerConfig
 from tests.benchmarks.peers.common import timed
 
 
-def run(jobs: int, _chunk: int, repetitions: int) -> list[float] | None:
+def run(jobs: int, _batch: int, repetitions: int) -> list[float] | None:
     """Start a server and two workers in this process, and submit."""
     true = shutil.which("true")
     assert true is not None

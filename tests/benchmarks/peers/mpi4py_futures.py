@@ -8,10 +8,10 @@ from mpi4py.futures import MPICommExecutor
 from tests.benchmarks.peers.common import WARM, nothing, timed
 
 
-def run(jobs: int, chunk: int, repetitions: int) -> list[float] | None:
-    """Map, in chunks, the results in any order."""
+def run(jobs: int, batch: int, repetitions: int) -> list[float] | None:
+    """Map, in batches, the results in any order."""
     with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
         if executor is None:
             return None
         list(executor.map(nothing, range(WARM)))
-        return timed(repetitions, jobs, lambda: sum(executor.map(nothing, range(jobs), chunksize=chunk, unordered=True)))
+        return timed(repetitions, jobs, lambda: sum(executor.map(nothing, range(jobs), chunksize=batch, unordered=True)))

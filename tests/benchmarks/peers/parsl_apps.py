@@ -15,8 +15,8 @@ PREFETCH = 64
 """How many jobs a node's manager has in hand; without any, each waits for a round trip."""
 
 
-def run(jobs: int, _chunk: int, repetitions: int) -> list[float] | None:
-    """Call an app for each job; there are no chunks."""
+def run(jobs: int, _batch: int, repetitions: int) -> list[float] | None:
+    """Call an app for each job; there are no batches."""
     with tempfile.TemporaryDirectory(prefix="parsl-") as folder:
         executor = HighThroughputExecutor(
             address="127.0.0.1",

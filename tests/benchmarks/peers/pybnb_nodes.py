@@ -38,7 +38,7 @@ class Nothing(pybnb.Problem):
             yield child
 
 
-def run(jobs: int, _chunk: int, repetitions: int) -> list[float] | None:
+def run(jobs: int, _batch: int, repetitions: int) -> list[float] | None:
     """Explore about so many nodes, in the order that costs the dispatcher least."""
     width = max(1, math.isqrt(jobs))
     solver = pybnb.Solver()

@@ -1,4 +1,4 @@
-"""ray: one remote call a job, or its pool with chunks, as its list of anti-patterns recommends for tasks that are short."""
+"""ray: one remote call a job, or its pool with batches, as its list of anti-patterns recommends for tasks that are short."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STORE_BYTES = 200_000_000
 """More than enough for small integers."""
 
 
-def run(jobs: int, chunk: int, repetitions: int) -> list[float] | None:
+def run(jobs: int, batch: int, repetitions: int) -> list[float] | None:
     """Start a ray of two processors on this machine, and map."""
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # its sockets need a short path
         ray.init(
@@ -29,16 +29,16 @@ def run(jobs: int, chunk: int, repetitions: int) -> list[float] | None:
             object_store_memory=STORE_BYTES,
         )
         try:
-            return _mapped(jobs, chunk, repetitions)
+            return _mapped(jobs, batch, repetitions)
         finally:
             ray.shutdown()
 
 
-def _mapped(jobs: int, chunk: int, repetitions: int) -> list[float]:
-    if chunk == 1:
+def _mapped(jobs: int, batch: int, repetitions: int) -> list[float]:
+    if batch == 1:
         remote = ray.remote(nothing)
         ray.get([remote.remote(index) for index in range(WARM)])
         return timed(repetitions, jobs, lambda: sum(ray.get([remote.remote(index) for index in range(jobs)])))
     with Pool(processes=2) as pool:
         pool.map(nothing, range(WARM))
-        return timed(repetitions, jobs, lambda: sum(pool.map(nothing, range(jobs), chunksize=chunk)))
+        return timed(repetitions, jobs, lambda: sum(pool.map(nothing, range(jobs), chunksize=batch)))

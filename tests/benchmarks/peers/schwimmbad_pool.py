@@ -8,11 +8,11 @@ from schwimmbad.utils import batch_tasks
 from tests.benchmarks.peers.common import WARM, nothing, nothings, timed
 
 
-def run(jobs: int, chunk: int, repetitions: int) -> list[float] | None:
+def run(jobs: int, batch: int, repetitions: int) -> list[float] | None:
     """Map; ranks other than 0 never come back from the pool's constructor."""
     with MPIPool() as pool:
         pool.map(nothing, range(WARM))
-        if chunk == 1:
+        if batch == 1:
             return timed(repetitions, jobs, lambda: sum(pool.map(nothing, range(jobs))))
-        batches = max(1, jobs // chunk)
-        return timed(repetitions, jobs, lambda: sum(pool.map(nothings, batch_tasks(batches, n_tasks=jobs))))
+        count = max(1, jobs // batch)
+        return timed(repetitions, jobs, lambda: sum(pool.map(nothings, batch_tasks(count, n_tasks=jobs))))
