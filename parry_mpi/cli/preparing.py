@@ -29,6 +29,8 @@ class Request:
         as_json: answer as JSON.
         options: how the run goes.
         bridge: where to listen for workers from outside, host and port; None to let nobody in.
+        dashboard: where to show the run, host and port; None for the usual address if a terminal is there.
+        dashboard_off: show it nowhere.
     """
 
     where: str
@@ -37,6 +39,8 @@ class Request:
     as_json: bool
     options: Options
     bridge: tuple[str, int] | None = None
+    dashboard: tuple[str, int] | None = None
+    dashboard_off: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from parry_mpi.cli.wording import address, seconds
+from parry_mpi.cli.wording import OFF, address, dashboard_address, seconds
 from parry_mpi.errors import EXIT_COMPLETE
 from parry_mpi.transport import launcher
 
@@ -26,6 +26,13 @@ from parry_mpi.transport import launcher
     metavar="HOST[:PORT]",
     type=address,
     help="Let workers outside MPI join at this address (`parry-mpi worker`); 0.0.0.0 for all of the machine's, port 5129 by default.",
+)
+@click.option(
+    "--dashboard",
+    metavar="HOST:PORT",
+    type=dashboard_address,
+    help="Show the run as a web page at this address, or the next free port; 'off' for none. By default on a terminal only, at "
+    "127.0.0.1:8000.",
 )
 @click.option("--where", is_flag=True, help="Only print the run directory of this command, if there is nothing wrong with it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout.")
@@ -82,6 +89,7 @@ def command(
     run_dir: Path | None,
     *,
     bridge: tuple[str, int] | None,
+    dashboard: tuple[str, int] | str | None,
     where: bool,
     as_json: bool,
     **options: Any,
@@ -99,7 +107,8 @@ def command(
     from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
-    request = Request(problem, parameters, run_dir, as_json, Options(**options, **times), bridge)
+    watched = dashboard if isinstance(dashboard, tuple) else None
+    request = Request(problem, parameters, run_dir, as_json, Options(**options, **times), bridge, watched, dashboard == OFF)
     if where:
         click.echo(run_dir or prepare(request).default_directory)
         return EXIT_COMPLETE

@@ -28,6 +28,7 @@ from parry_mpi.transport.base import Transport
 from parry_mpi.transport.joined import JoinedTransport
 
 if TYPE_CHECKING:
+    from parry_mpi.dashboard.end import Dashboard
     from parry_mpi.transport.bridge.end import BridgeTransport
 
 
@@ -97,10 +98,14 @@ def _lead(request: Request, world: World) -> int:
     with RunDirectory.open(path, prepared.identity, progress=say) as directory:
         if directory.finished:
             return tell(_ending_of_finished(prepared, directory), as_json=request.as_json)
-        with Display.on_stderr(prepared.title) as display, _bridge(request, prepared, path, display.warn) as bridge:
+        with (
+            Display.on_stderr(prepared.title) as display,
+            _bridge(request, prepared, path, display.warn) as bridge,
+            _dashboard(request, prepared, path, display) as page,
+        ):
             ranks = world.transport()
             hub: Transport | None = ranks if bridge is None else JoinedTransport(ranks, bridge)
-            watchers = Watchers(display.show, display.warn, bridge)
+            watchers = Watchers(display.show, display.warn, bridge, page)
             # coordinate() hears signals. After it they have nothing left to stop: a second one must not take the exit code away.
             processes.ignore_stop_signals()
             try:
@@ -129,6 +134,17 @@ def _bridge(
 
     where = loading.absolute(request.where)
     return opened(request.bridge, path, Invitation(where, tuple(request.words), prepared.identity.fingerprint()), say)
+
+
+def _dashboard(
+    request: Request, prepared: Prepared, path: Path, display: Display
+) -> contextlib.AbstractContextManager[Dashboard | None]:
+    """Show the run as a web page, if the user wants that or may want to: who has a terminal may have a browser."""
+    if request.dashboard_off or not (request.dashboard or display.watched):
+        return contextlib.nullcontext()
+    from parry_mpi.cli.dashboard import opened  # noqa: PLC0415 loads cryptography, for the folder's access.json
+
+    return opened(request, prepared, path, display.warn)
 
 
 def _ending(prepared: Prepared, path: Path, outcome: Outcome, quarantined: tuple[Quarantined, ...]) -> Ending:
