@@ -167,7 +167,7 @@ def _once(setting: Setting, peer: Peer, batch: int) -> tuple[float, float]:
 
 def _theirs(setting: Setting, peer: Peer, batch: int, repetitions: int) -> list[float]:
     """Let a peer do its jobs, so many times after one start; return how many a second that were."""
-    jobs = max(min(peer.jobs, 10), peer.jobs // setting.pick(1, 2, 500))
+    jobs = max(10, peer.jobs // setting.pick(1, 2, 500))
     words = ("-m", "tests.benchmarks.peers", peer.module, str(jobs), str(min(batch, jobs)), str(repetitions))
     command = setting.mpi.python_ranks(RANKS, *words) if peer.ranks else (*UNSHARE, sys.executable, *words)
     path = f"{setting.mpi.bin}{os.pathsep}{os.environ.get('PATH', '')}"  # parsl looks for a program of its own there
@@ -186,8 +186,7 @@ def _last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")[:200]
 
 
-SIMPLE = Peer("pybnb", "pybnb_simple", "pybnb", "pybnb", 1, "pybnb, the example of its README", ranks=True)
-SIMPLE_NODES = 65_537
+SIMPLE = Peer("pybnb", "pybnb_simple", "pybnb", "pybnb", 65_535, "pybnb, the example of its README", ranks=True)
 
 
 def branching(setting: Setting) -> list[Row]:
@@ -195,7 +194,7 @@ def branching(setting: Setting) -> list[Row]:
     halving = PROBLEMS + ":Halving"
     ways: dict[str, Callable[[], float]] = {"ours": partial(_nodes_per_s, setting, halving)}
     if _can_run(setting, SIMPLE):
-        ways["pybnb"] = lambda: SIMPLE_NODES * _theirs(setting, SIMPLE, 1, 1)[0]
+        ways["pybnb"] = lambda: _theirs(setting, SIMPLE, 1, 1)[0]
     speed = interleaved(setting, "branching", ways)
     rows = [Row("branching.parry_mpi", "nodes/s", speed["ours"], against="from the first worker's joining")]
     if "pybnb" in speed:
