@@ -28,6 +28,7 @@ LAYERS = (
     "problems",
     "mpi",
     "worlds",
+    "browser",
     "chaos",
     "slurm",
     "benchmarks",

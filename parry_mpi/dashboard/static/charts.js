@@ -41,6 +41,7 @@ class Chart {
     this.high = html("span", "high", plot);
     this.low = html("span", "low", plot);
     this.svg = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img" }, plot);
+    this.svg.setAttribute("aria-label", `${definition.label}: not known yet`);
     for (const y of [0, HEIGHT / 2, HEIGHT]) svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: y, y2: y }, this.svg);
     this.area = svg("path", { class: "area" }, this.svg);
     this.line = svg("path", { class: "line" }, this.svg);
