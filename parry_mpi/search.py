@@ -13,11 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from parry_mpi.bounding import BoundingTime
 from parry_mpi.data import Gathered
 from parry_mpi.job import WHOLE, Job, cut
 from parry_mpi.problem import Collection, Enumeration, Explore, Number, overrides
-from parry_mpi.searches import Allowance, BoundedSearch, ExplorationError, GuidedSearch, KernelSearch, Search, TreeSearch
+from parry_mpi.searches import BoundedSearch, ExplorationError, GuidedSearch, KernelSearch, Search, TreeSearch
 from parry_mpi.task import Task, call, plain_nodes
+from parry_mpi.weighing import CALLS_FIRST
 
 ORACLE_SLICE = 1 << 16
 """Nodes between two looks at nothing: the oracle only needs a number that fits a kernel's budget."""
@@ -56,7 +58,7 @@ class Exploration:
         jobs: the bundle.
         kernel: what Task.problem.kernel() returned, once for the process.
         incumbent: the best score known, if there is one.
-        allowance: for asking for the bounds of what remains.
+        bounding: what may be spent asking for the bounds of what a kernel leaves.
 
     Attributes:
         incumbent: the best score known, own ones included; may be set to a better one at any time.
@@ -69,12 +71,13 @@ class Exploration:
         jobs: Iterable[Job],
         kernel: Explore | None,
         incumbent: Number | None = None,
-        allowance: Allowance | None = None,
+        bounding: BoundingTime | None = None,
     ) -> None:
         self._task = task
         self._kernel = kernel
-        self._allowance = allowance or Allowance()
+        self._bounding = bounding or BoundingTime()
         self._waiting = list(jobs)
+        self._calls = CALLS_FIRST if sum(job.units for job in self._waiting) == 1 else 0
         self._current: Search | None = None
         self._current_size = 0
         problem = task.problem
@@ -180,7 +183,7 @@ class Exploration:
         if self._kernel is None:
             self._current = self._kind(self._task, job, plain_nodes(nodes), self._combine)
         else:
-            self._current = KernelSearch(self._task, job, nodes, self._kernel, self._allowance)
+            self._current = KernelSearch(self._task, job, nodes, self._kernel, self._bounding, self._calls)
         self._current_size = job.count or 1
         return self._current
 

@@ -14,53 +14,12 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from parry_mpi.bounding import BoundingTime
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import Job, shares, smallest_bound
 from parry_mpi.problem import Explore, Number, Optimisation
 from parry_mpi.task import Task, plain_nodes, problem_error
-
-BOUNDED_NODES_MAX = 1_000
-"""A kernel's frontier of more nodes is not asked for its bounds: the whole job has one bound, and the worst node decides."""
-
-BOUNDING_SHARE = 0.01
-"""How much of the time of a kernel may be spent asking for bounds, with Python's speed, when its frontier becomes jobs."""
-
-BOUNDING_US_MAX = 100_000
-"""The longest that may take at once: somebody waits for the jobs."""
-
-BOUNDING_FIRST_US = 5_000
-"""What may be spent before anything was explored, so that the first bound is told early."""
-
-BOUND_US = 5.0
-"""How long a call of bound() takes, until that was measured."""
-
-
-class Allowance:
-    """How much time may still be spent asking for bounds of what a kernel left. Clocks are the caller's: it is told of every time.
-
-    Attributes:
-        asked: how many bounds were asked for since the last call of spend().
-    """
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self._left_us: float = BOUNDING_FIRST_US
-        self._node_us = BOUND_US
-
-    def allows(self, nodes: int) -> bool:
-        """Whether so many nodes may be asked for now."""
-        return nodes <= BOUNDED_NODES_MAX and nodes * self._node_us <= min(self._left_us, BOUNDING_US_MAX)
-
-    def earn(self, explored_us: int) -> None:
-        """Note how long was explored."""
-        self._left_us += explored_us * BOUNDING_SHARE
-
-    def spend(self, took_us: int) -> None:
-        """Note how long it took to make jobs, with all that was asked for."""
-        if self.asked:
-            self._left_us -= took_us
-            self._node_us = took_us / self.asked
-            self.asked = 0
+from parry_mpi.weighing import Allowance, group_ends, reweighed
 
 
 class ExplorationError(Exception):
@@ -294,38 +253,48 @@ class KernelSearch:
     """Hand a frontier to the problem's kernel, some nodes at a time.
 
     The kernel works on the end of the frontier. What it leaves untouched keeps its weight; the weight of the deepest node it
-    took off is divided among what came of it, and the weight of the others it finished is explored.
+    took off is divided among what came of it, and the weight of the others it finished is explored. See weighing.
 
     Args:
         task: whose problem it is.
         job: where its nodes come from: depth, killed and weight.
         nodes: the frontier, an array of records or a list.
         explore: the kernel.
-        allowance: for asking for the bounds of what the kernel left.
+        bounding: what may be spent asking for bounds.
+        calls: how many calls of it may be spent on weighing before anything is explored.
     """
 
-    def __init__(self, task: Task, job: Job, nodes: Sequence[Any], explore: Explore, allowance: Allowance) -> None:
+    def __init__(
+        self, task: Task, job: Job, nodes: Sequence[Any], explore: Explore, bounding: BoundingTime, calls: int = 0
+    ) -> None:
         self._task = task
         self._job = job
         self._explore = explore
-        self._allowance = allowance
-        self._floor = job.bound
         self._frontier: Any = nodes
         self._weights = np.array(shares(job.weight, len(nodes)), dtype=np.int64)
+        self._allowance = Allowance(calls)
+        self._bounding = bounding
+        self._floor = job.bound
 
     def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
-        before = len(self._frontier)
-        last = self._frontier[-1:].copy()
+        start, budget = self._allowance.choose(self._weights, budget)
+        below, part = self._frontier[:start], self._frontier[start:]
+        if start:
+            below = below.copy()  # the kernel may keep its frontier in this very memory
+        before, last = len(part), part[-1:].copy()
         problem = self._task.problem
         more = (problem.limit(incumbent),) if isinstance(problem, Optimisation) else ()
         try:
-            done = self._explore(self._frontier, budget, *more)
-            value, frontier, nodes, untouched = done
-            self._check(frontier, nodes, untouched, budget)
+            done = self._explore(part, budget, *more)
+            value, part, nodes, untouched = done
+            self._check(part, before, nodes, untouched, budget)
         except (Exception, SystemExit) as error:
             raise ExplorationError(error, None, 0, last, intact=False) from error
-        self._frontier = frontier
-        self._reweigh(before, min(int(untouched), before - 1, len(frontier)))
+        if start:
+            part = np.concatenate((below, part)) if self._task.nodes.dtype is not None else [*below, *part]
+        self._frontier = part
+        self._weights = reweighed(self._weights, min(start + min(int(untouched), before - 1), len(part)), len(part))
+        self._allowance.earn(int(nodes))
         return value, int(nodes)
 
     def split(self) -> list[Job]:
@@ -352,13 +321,11 @@ class KernelSearch:
     def done(self) -> bool:
         return len(self._frontier) == 0
 
-    def _check(self, frontier: Any, nodes: Any, untouched: Any, budget: int) -> None:
+    def _check(self, frontier: Any, before: int, nodes: Any, untouched: Any, budget: int) -> None:
         """Refuse what would explore for ever, or could not be handed over."""
         name = f"{type(self._task.problem).__name__}.explore()"
         if nodes < 1:
-            raise ValueError(
-                f"{name} explored {nodes} nodes of a frontier of {len(self._frontier)}; it must explore at least one"
-            )
+            raise ValueError(f"{name} explored {nodes} nodes of a frontier of {before}; it must explore at least one")
         if nodes > budget:
             raise ValueError(f"{name} says that it explored {nodes} nodes, with a budget of {budget}")
         if untouched < 0:
@@ -369,26 +336,20 @@ class KernelSearch:
         if dtype is not None and getattr(frontier, "dtype", None) != dtype:
             raise TypeError(f"{name} left a frontier of {getattr(frontier, 'dtype', type(frontier))}, not of node_dtype {dtype}")
 
-    def _reweigh(self, before: int, untouched: int) -> None:
-        """Give weights to the new frontier: the first ``untouched`` keep theirs, the others share that of the node above them."""
-        new_count = len(self._frontier) - untouched
-        if new_count == 0:
-            self._weights = self._weights[:untouched].copy()
-            return
-        # All that is new came of the node at height ``untouched``, the last one taken off at the lowest point. It counts as
-        # one part of its own, now explored, beside the new ones.
-        part, rest = divmod(int(self._weights[untouched]), new_count + 1)
-        weights = np.full(len(self._frontier), part, dtype=np.int64)
-        weights[:untouched] = self._weights[:untouched]
-        weights[untouched : untouched + rest] += 1
-        self._weights = weights
-
     def _jobs(self, nodes: Any, weights: Any) -> list[Job]:
         depth, killed = self._job.depth + 1, self._job.killed
         if self._task.nodes.dtype is not None:
-            if len(nodes) == 0:
-                return []
-            return [Job(nodes.tobytes(), depth, killed, int(weights.sum()), bound=self._bound(nodes, len(nodes)))]
+            ends = group_ends(weights)
+            return [
+                Job(
+                    nodes[start:end].tobytes(),
+                    depth,
+                    killed,
+                    int(weights[start:end].sum()),
+                    bound=self._bound(nodes[start:end], len(nodes)),
+                )
+                for start, end in zip([0, *ends], ends, strict=False)
+            ]
         return [
             Job(self._task.nodes.encode(node), depth, killed, int(weight), bound=self._bound([node], len(nodes)))
             for node, weight in zip(nodes, weights, strict=True)
@@ -396,9 +357,9 @@ class KernelSearch:
 
     def _bound(self, nodes: Any, count: int) -> Number | None:
         """Return the bound of some nodes that become a job; ``count`` is how many nodes become jobs now."""
-        if not (self._task.bounded and self._allowance.allows(count)):
+        if not (self._task.bounded and self._bounding.allows(count)):
             return self._floor
-        self._allowance.asked += len(nodes)
+        self._bounding.asked += len(nodes)
         return stronger(self._task.bound_of(plain_nodes(nodes)), self._floor)
 
 

@@ -28,11 +28,15 @@ LAYERS = (
     "problems",
     "mpi",
     "worlds",
+    "browser",
     "chaos",
     "slurm",
     "benchmarks",
 )
 """The folders of tests/, in the order in which they run: what fails fast and explains most comes first."""
+
+SLURM = "slurm"
+"""The layer that waits most."""
 
 PROCESS_ENDS_S = 5
 """How long a process may need to go away after its test."""
@@ -61,11 +65,16 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     order = {}
+    side_by_side = hasattr(items[0].config, "workerinput") if items else False
     for item in items:
         layer = item.path.relative_to(tests).parts[0]
         assert layer in LAYERS, f"{item.path}: tests/{layer} is not a layer; tests/README.md lists them"
         item.add_marker(layer)
         order[item] = LAYERS.index(layer)
+        if layer == SLURM:
+            # There is one Slurm for all its tests, so one worker has them all; it begins with them, for they wait more than they work.
+            item.add_marker(pytest.mark.xdist_group(SLURM))
+            order[item] = -1 if side_by_side else order[item]
     items.sort(key=order.__getitem__)
 
 

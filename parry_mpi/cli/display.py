@@ -61,6 +61,11 @@ class Display:
         """Return a display on the terminal on which somebody watches, or else for a file."""
         return cls(title, find_terminal(), sys.stderr)
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody watches on a terminal."""
+        return self._terminal is not None
+
     def show(self, view: View) -> None:
         """Show how far the run is, if it is time to. Never raises."""
         now_ms = clock.now_ms()

@@ -18,8 +18,8 @@ from pathlib import Path
 import click
 
 from parry_mpi.cli.explaining import explained
+from parry_mpi.cli.preparing import Request, prepare
 from parry_mpi.cli.seeking import Announced, Typed, address_of
-from parry_mpi.cli.session import Request, prepare
 from parry_mpi.cli.telling import say
 from parry_mpi.cli.terminal import on_terminal
 from parry_mpi.cli.wording import plural

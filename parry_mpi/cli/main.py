@@ -16,11 +16,12 @@ import click
 from parry_mpi import __version__
 from parry_mpi.cli.explaining import explained
 from parry_mpi.errors import EXIT_COMPLETE
-from parry_mpi.transport import mpi
+from parry_mpi.transport import launcher
 
 COMMANDS = {
     "run": "Explore a problem, or go on exploring it.",
     "status": "Show how far a run is, while it runs and after.",
+    "log": "Show what happened in a run.",
     "result": "Print the answer of a run.",
     "solutions": "Give out the solutions that a run has collected.",
     "retry": "Put the quarantined jobs of a run back.",
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 it stays open as long as we live
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     # Workers from outside are each on their own, also when a launcher started several of them.
-    silent = (mpi.launched_rank() or 0) > 0 and words[0] != "worker"
+    silent = (launcher.launched_rank() or 0) > 0 and words[0] != "worker"
     if silent and (words[0] != "run" or set(HELP_OPTIONS) & set(words)):
         return EXIT_COMPLETE  # rank 0 shows the help, the status or the answer: once is enough
     return explained(lambda: parry_mpi.main(words, prog_name="parry-mpi", standalone_mode=False) or EXIT_COMPLETE, quiet=silent)

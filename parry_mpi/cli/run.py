@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from parry_mpi.cli.wording import address, seconds
+from parry_mpi.cli.wording import OFF, address, dashboard_address, seconds
 from parry_mpi.errors import EXIT_COMPLETE
+from parry_mpi.transport import launcher
 
 
 @click.command("run", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
@@ -25,6 +26,13 @@ from parry_mpi.errors import EXIT_COMPLETE
     metavar="HOST[:PORT]",
     type=address,
     help="Let workers outside MPI join at this address (`parry-mpi worker`); 0.0.0.0 for all of the machine's, port 5129 by default.",
+)
+@click.option(
+    "--dashboard",
+    metavar="HOST:PORT",
+    type=dashboard_address,
+    help="Show the run as a web page at this address, or the next free port; 'off' for none. By default on a terminal only, at "
+    "127.0.0.1:8000.",
 )
 @click.option("--where", is_flag=True, help="Only print the run directory of this command, if there is nothing wrong with it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout.")
@@ -88,6 +96,7 @@ def command(
     run_dir: Path | None,
     *,
     bridge: tuple[str, int] | None,
+    dashboard: tuple[str, int] | str | None,
     where: bool,
     as_json: bool,
     **options: Any,
@@ -98,13 +107,22 @@ def command(
     Parameters are the fields of the problem class. The same command continues a run that was stopped or killed, and answers at
     once if it is finished.
     """
-    from parry_mpi.cli import session  # noqa: PLC0415 loads numpy and all that a run needs
+    from parry_mpi.cli import numerics  # noqa: PLC0415 this and what follows is slow to load, and not needed for --help
+
+    numerics.load()
+    from parry_mpi.cli.preparing import Request, prepare  # noqa: PLC0415
     from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
-    request = session.Request(problem, parameters, run_dir, as_json, Options(**options, **times), bridge)
+    watched = dashboard if isinstance(dashboard, tuple) else None
+    request = Request(problem, parameters, run_dir, as_json, Options(**options, **times), bridge, watched, dashboard == OFF)
     if where:
-        prepared = session.prepare(request)
-        click.echo(run_dir or prepared.default_directory)
+        click.echo(run_dir or prepare(request).default_directory)
         return EXIT_COMPLETE
+    if launcher.launched() and launcher.launched_rank() != 0:
+        from parry_mpi.cli.following import follow  # noqa: PLC0415
+
+        return follow(request)
+    from parry_mpi.cli import session  # noqa: PLC0415
+
     return session.run(request)

@@ -1,84 +1,36 @@
-"""One life of a run, from the words on the command line to its exit code, on rank 0 and on the others.
+"""One life of a run, from the words on the command line to its exit code, on rank 0.
 
-Rank 0 speaks for all: the other ranks load the same problem and print nothing. This module must not explore.
+Rank 0 speaks for all: the other ranks load the same problem and print nothing (following.py). This module must not explore.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parry_mpi.cli import loading, parameters
 from parry_mpi.cli.display import Display
-from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explain, explain_problem_error, explained
+from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explain_problem_error, explained
+from parry_mpi.cli.preparing import Prepared, Request, prepare
 from parry_mpi.cli.telling import Ending, Optimised, say, tell
 from parry_mpi.core.records import Quarantined
 from parry_mpi.errors import EXIT_INTERNAL, ParryError, ProblemError, UsageError
-from parry_mpi.problem import Number, Optimisation, Problem
+from parry_mpi.problem import Number, Optimisation
 from parry_mpi.runtime import processes
 from parry_mpi.runtime.coordinating import Outcome, coordinate, decline
 from parry_mpi.runtime.coordinator_loop import Watchers
-from parry_mpi.runtime.options import Options
-from parry_mpi.runtime.working import work
-from parry_mpi.store.identity import Identity, plain_parameters
-from parry_mpi.store.naming import default_run_directory
 from parry_mpi.store.readers import read_result
 from parry_mpi.store.run_directory import RunDirectory
-from parry_mpi.task import Task, call
+from parry_mpi.task import call
 from parry_mpi.transport import launcher, mpi
 from parry_mpi.transport.base import Transport
 from parry_mpi.transport.joined import JoinedTransport
 
 if TYPE_CHECKING:
+    from parry_mpi.dashboard.end import Dashboard
     from parry_mpi.transport.bridge.end import BridgeTransport
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for.
-
-    Args:
-        where: FILE.py[:Class] or module[:Class].
-        words: each NAME=VALUE.
-        run_dir: the folder; None for the default.
-        as_json: answer as JSON.
-        options: how the run goes.
-        bridge: where to listen for workers from outside, host and port; None to let nobody in.
-    """
-
-    where: str
-    words: Sequence[str]
-    run_dir: Path | None
-    as_json: bool
-    options: Options
-    bridge: tuple[str, int] | None = None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A problem that can be explored.
-
-    Args:
-        task: the problem, made ready.
-        identity: what makes its runs the same run.
-    """
-
-    task: Task
-    identity: Identity
-
-    @property
-    def default_directory(self) -> Path:
-        """Where its run goes if the user does not say."""
-        return default_run_directory(self.identity.problem, self.identity.parameters)
-
-    @property
-    def title(self) -> str:
-        """What is run, for a person."""
-        given = (f"{name}={value}" for name, value in self.identity.parameters.items() if value is not None)
-        return " ".join([self.identity.problem.partition(":")[2], *given])
 
 
 class World:
@@ -124,59 +76,14 @@ class World:
 
 
 def run(request: Request) -> int:
-    """Live one life of a run and return the exit code of this rank."""
-    launched = mpi.launched()
-    if launched and mpi.launched_rank() != 0:
-        return _follow(request)
-    world = World(launched=launched)
+    """Live one life of a run as rank 0, or alone, and return the exit code."""
+    world = World(launched=launcher.launched())
     code = EXIT_INTERNAL
     try:
         # What there is to say is said before MPI ends: that may be the end of this process too.
         code = explained(lambda: _lead(request, world))
     finally:
         world.close(code)
-    return code
-
-
-def prepare(request: Request) -> Prepared:
-    """Load a problem with its parameters.
-
-    Raises:
-        UsageError: the file, the class or a parameter is not right.
-        ProblemError: the user's code raised.
-    """
-    loaded = loading.load(request.where)
-    problem: Problem[Any, Any] = parameters.build(loaded.problem_class, request.words)
-    task = Task(problem)
-    if request.options.order == "bound" and not task.bounded:
-        raise UsageError(
-            f"--order bound needs bounds: {loaded.problem_class.__name__} is not an Optimisation that defines bound(node); "
-            "leave the option away"
-        )
-    identity = Identity(
-        problem=loaded.name,
-        parameters=plain_parameters(parameters.deciding_parameters(problem)),
-        source_digest=loaded.source_digest,
-        roots_digest=task.roots_digest(),
-        node_type=str(problem.node_dtype) if problem.node_dtype is not None else parameters.type_text(problem.node_type()),
-        value_type=parameters.type_text(problem.value_type()),
-    )
-    return Prepared(task, identity)
-
-
-def _follow(request: Request) -> int:
-    """Be one of the other ranks."""
-
-    def load() -> tuple[Task, str]:
-        prepared = prepare(request)
-        return prepared.task, prepared.identity.fingerprint()
-
-    try:
-        transport, code = work(load, mpi.MpiTransport, request.options)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever it is
-        # At the end of the interpreter MPI would wait for the other ranks, and they for this one: leave so that the launcher sees it.
-        processes.leave(explain(error, quiet=True))
-    transport.close(orderly=True, code=code)
     return code
 
 
@@ -192,10 +99,14 @@ def _lead(request: Request, world: World) -> int:
     with RunDirectory.open(path, prepared.identity, progress=say) as directory:
         if directory.finished:
             return tell(_ending_of_finished(prepared, directory), as_json=request.as_json)
-        with Display.on_stderr(prepared.title) as display, _bridge(request, prepared, path, display.warn) as bridge:
+        with (
+            Display.on_stderr(prepared.title) as display,
+            _bridge(request, prepared, path, display.warn) as bridge,
+            _dashboard(request, prepared, path, display) as page,
+        ):
             ranks = world.transport()
             hub: Transport | None = ranks if bridge is None else JoinedTransport(ranks, bridge)
-            watchers = Watchers(display.show, display.warn, bridge)
+            watchers = Watchers(display.show, display.warn, bridge, page)
             # coordinate() hears signals. After it they have nothing left to stop: a second one must not take the exit code away.
             processes.ignore_stop_signals()
             try:
@@ -224,6 +135,17 @@ def _bridge(
 
     where = loading.absolute(request.where)
     return opened(request.bridge, path, Invitation(where, tuple(request.words), prepared.identity.fingerprint()), say)
+
+
+def _dashboard(
+    request: Request, prepared: Prepared, path: Path, display: Display
+) -> contextlib.AbstractContextManager[Dashboard | None]:
+    """Show the run as a web page, if the user wants that or may want to: who has a terminal may have a browser."""
+    if request.dashboard_off or not (request.dashboard or display.watched):
+        return contextlib.nullcontext()
+    from parry_mpi.cli.dashboard import opened  # noqa: PLC0415 loads cryptography, for the folder's access.json
+
+    return opened(request, prepared, path, display.warn)
 
 
 def _ending(prepared: Prepared, path: Path, outcome: Outcome, quarantined: tuple[Quarantined, ...]) -> Ending:

@@ -1,4 +1,4 @@
-"""The command `parry-mpi status`: show how far a run is, from its folder alone.
+"""The command `parry-mpi status`: show how far a run is, from its folder alone, once or again and again.
 
 This module must not change the folder.
 """
@@ -6,14 +6,17 @@ This module must not change the folder.
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from parry_mpi.cli.telling import INCOMPLETE
-from parry_mpi.cli.wording import optimum_text, share_text, time_text
+from parry_mpi.cli.wording import count_text, optimum_text, share_text, time_text
 from parry_mpi.errors import EXIT_COMPLETE
+from parry_mpi.runtime import clock
 from parry_mpi.store.readers import read_status
 
 COUNTS = ("nodes", "solved", "pending", "leased", "shared", "workers", "busy", "killings", "quarantined", "restarts")
@@ -23,17 +26,59 @@ CONTRIBUTIONS_MAX = 20
 """How many of those who explored are listed."""
 
 
+WATCH_MS = 1_000
+"""How often --watch looks: as often as a coordinator publishes."""
+
+BEGIN, LINE_END, END = "\x1b[H", "\x1b[K\n", "\x1b[J"
+"""Go to the upper left corner; clear to the end of the line, and below: what was there is written over, so that nothing flickers."""
+
+
 @click.command("status")
 @click.argument("run_dir", metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all numbers.")
-def command(run_dir: str, *, as_json: bool) -> int:
+@click.option("--watch", is_flag=True, help="Look again every second until the run ends; Ctrl-C ends the watching, not the run.")
+def command(run_dir: str, *, as_json: bool, watch: bool) -> int:
     """Show how far a run is, while it runs and after."""
     status = read_status(run_dir)
-    if as_json:
-        click.echo(json.dumps(status, default=str))
-    else:
-        click.echo("\n".join(lines(status)))
+    if watch:
+        try:
+            status = _watched(run_dir, status, as_json=as_json)
+        except KeyboardInterrupt:  # the way to end it, not an accident
+            return EXIT_COMPLETE
+    click.echo(json.dumps(status, default=str) if as_json else "\n".join(lines(status)))
     return EXIT_COMPLETE
+
+
+def _watched(run_dir: str, status: dict[str, Any], *, as_json: bool) -> dict[str, Any]:
+    """Show a run for as long as there is somebody who coordinates it; return how it is then."""
+    on_screen = sys.stdout.isatty() and not as_json
+    if on_screen and status["live"]:
+        click.clear()
+    while status["live"]:
+        next_at_ms = clock.now_ms() + WATCH_MS
+        if on_screen:
+            click.echo(screen(status, *shutil.get_terminal_size()), nl=False)
+        else:
+            click.echo(json.dumps(status, default=str) if as_json else line(status))
+        clock.sleep(max(0, next_at_ms - clock.now_ms()) / 1000)
+        status = read_status(run_dir)
+    if on_screen:
+        click.echo(BEGIN + END, nl=False)
+    return status
+
+
+def screen(status: dict[str, Any], columns: int, rows: int) -> str:
+    """Return what a terminal of this size has to be sent to show a status, in the place of the one before."""
+    shown = [each[: columns - 1] for each in lines(status)][: rows - 1]
+    return BEGIN + "".join(each + LINE_END for each in shown) + END
+
+
+def line(status: dict[str, Any]) -> str:
+    """Return the numbers of a run that goes on, on one line."""
+    told = [f"{share_text(status.get('explored', 0.0))} explored", f"{count_text(status.get('nodes', 0))} nodes"]
+    told += [f"{status[name]:,} {name}" for name in ("pending", "leased", "workers", "busy") if name in status]
+    told += [f"{status[name]:,} {name}" for name in ("killings", "quarantined") if status.get(name)]
+    return f"{status.get('phase', 'exploring')}: {', '.join(told)}"
 
 
 def lines(status: dict[str, Any]) -> Iterator[str]:

@@ -15,6 +15,11 @@ UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "ms": 0.001}
 BRIDGE_PORT = 5129
 """Where a bridge listens if nobody says otherwise; Parry's own port."""
 
+DASHBOARD_PORT = 8000
+"""Where a dashboard listens if nobody says otherwise, or at the next port that is free."""
+
+OFF = "off"
+
 PORT_MAX = 65535
 
 LOOPBACK = "127.0.0.1"
@@ -44,8 +49,12 @@ def seconds(text: str) -> float:
     return 86400.0 * days + 3600 * first + 60 * second + third
 
 
-def address(text: str) -> tuple[str, int]:
+def address(text: str, default_port: int = BRIDGE_PORT) -> tuple[str, int]:
     """Read where a bridge listens: HOST, HOST:PORT, :PORT for this machine alone, IPv6 addresses as [::1] or [::1]:PORT.
+
+    Args:
+        text: what was typed.
+        default_port: if it names none.
 
     Returns:
         Host and port; the port may be 0.
@@ -54,12 +63,24 @@ def address(text: str) -> tuple[str, int]:
         UsageError: it is none of these.
     """
     match = _ADDRESS.fullmatch(text.strip() or "/")
-    port = int(match["port"] or BRIDGE_PORT) if match else PORT_MAX + 1
+    port = int(match["port"] or default_port) if match else PORT_MAX + 1
     if match is None or port > PORT_MAX:
         raise UsageError(
-            f"{text!r} is not an address: write HOST or HOST:PORT, such as node7:{BRIDGE_PORT} or [::1]:{BRIDGE_PORT}"
+            f"{text!r} is not an address: write HOST or HOST:PORT, such as node7:{default_port} or [::1]:{default_port}"
         )
     return match["six"] or match["host"] or LOOPBACK, port
+
+
+def dashboard_address(text: str) -> tuple[str, int] | str:
+    """Read where a dashboard listens, an address or only a port of this machine; OFF for nowhere.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    text = text.strip()
+    if text.lower() in {OFF, "none"}:
+        return OFF
+    return address(f":{text}" if text.isascii() and text.isdigit() else text, DASHBOARD_PORT)
 
 
 def time_text(seconds: float) -> str:

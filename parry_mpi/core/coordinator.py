@@ -293,7 +293,7 @@ class Coordinator:
         watch = self.volatile.watches[failed.lease]
         if failed.exact or (watch.bundle.careful and not watch.progressed):
             entry = Quarantined(suspect, failed.error, failed.details, host)
-            self._note("quarantined", host=host, error=failed.error)
+            self._note("quarantined", lease=failed.lease, worker=worker.worker, host=host, error=failed.error)
             self._void(failed.lease, tuple(others), (entry,), killing=False)
         else:
             # A kernel raised somewhere in a frontier. Killed once, it comes back node by node, and the culprit shows.
@@ -533,7 +533,7 @@ class Coordinator:
         *others, suspect = lease.jobs
         suspect = self._killed_once_more(suspect)
         if suspect.killed >= self.settings.max_kills and not watch.progressed:
-            self._note("quarantined", host=host, error=why)
+            self._note("quarantined", lease=lease_id, worker=lease.worker, host=host, error=why)
             self._void(lease_id, tuple(others), (Quarantined(suspect, why, "", host),), killing=True)
         else:
             self._void(lease_id, (*others, suspect), (), killing=True)

@@ -29,6 +29,11 @@ def now_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+def processor_us() -> int:
+    """Microseconds that this process has kept a processor busy."""
+    return time.process_time_ns() // 1000
+
+
 def wall_s() -> float:
     """Seconds since 1970, by the clock on the wall: only to compare with what other programs say."""
     return time.time()
@@ -41,6 +46,15 @@ def wall_s_of(local_time: str) -> float:
         ValueError: it is no such time.
     """
     return datetime.fromisoformat(local_time).timestamp()
+
+
+def local_time_of(stamp: str) -> str:
+    """The local time of a time with its zone, to the millisecond, such as 2026-11-22 14:30:00.123.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    return datetime.fromisoformat(stamp).astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds")
 
 
 def local_time_in(seconds: float) -> str:

@@ -86,6 +86,7 @@ def coordinate(task: Task, directory: RunDirectory, transport: Transport | None,
             if embedded is not None:
                 embedded.close()
         directory.publish(loop.told())
+        _log_end(directory, coordinator)
     volatile = coordinator.volatile
     done = coordinator.state.done
     return Outcome(
@@ -97,6 +98,16 @@ def coordinate(task: Task, directory: RunDirectory, transport: Transport | None,
         seconds=(clock.now_ms() - began_at_ms) / 1000,
         orderly=orderly,
     )
+
+
+def _log_end(directory: RunDirectory, coordinator: Coordinator) -> None:
+    state = coordinator.state
+    if state.complete:
+        directory.log("finished", nodes=state.counters.nodes)
+    elif state.done:
+        directory.log("incomplete", nodes=state.counters.nodes, quarantined=len(state.quarantined))
+    else:
+        directory.log("stopped", why=coordinator.volatile.stop_reason, nodes=state.counters.nodes)
 
 
 def decline(transport: Transport, reason: str, ranks_count: int) -> bool:

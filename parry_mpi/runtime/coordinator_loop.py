@@ -52,12 +52,16 @@ milliseconds of another thread."""
 RETRY_MS = 1_000
 """How long to wait after a commit failed before trying again."""
 
+SLOW_COMMIT_MS = 2_000
+"""A commit that takes so long is worth a line in the log: a file system that is busy, or far away."""
+
 FIRST_WORKER_MS = 600_000
 """How long to wait for the first worker: hundreds of ranks that start Python from one busy file system take minutes."""
 
 WARNINGS = {
     "lost": "worker {worker} on {host} is lost: {why}",
     "turned away": "a worker on {host} was turned away: {why}",
+    "commit failed": "WARNING: {why}; exploring goes on, trying again every second",
     "authorised keys": "WARNING: {why}",
     "bridge lost": "WARNING: {why}",
     "bridge trouble": "WARNING: the bridge has trouble: {why}",
@@ -358,16 +362,19 @@ class CoordinatorLoop:
     def _committed(self, done: Done) -> None:
         self._in_flight = None
         now_ms = clock.now_ms()
+        took_ms = now_ms - self._in_flight_since_ms
         if done.error is None:
             self._collector.committed(done.commit.collected)
-            self._deadline.committed((now_ms - self._in_flight_since_ms) / 1000)
+            self._deadline.committed(took_ms / 1000)
+            if took_ms >= SLOW_COMMIT_MS:
+                self._tell("slow commit", seconds=took_ms / 1000)
             self._commit_at_ms = now_ms + COMMIT_MS
             if self._in_flight_covers_all:
                 self._step(Committed())
             return
         if not isinstance(done.error, CommitFailed) or self._giving_up:
             raise done.error
-        self._watchers.warn(f"WARNING: {done.error}; exploring goes on, trying again every second")
+        self._tell("commit failed", why=str(done.error))
         self._failed = done.commit
         self._collector.failed(done.commit.collected)
         self._must_commit = self._must_commit or self._in_flight_covers_all

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from parry_mpi.bounding import BoundingTime
 from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Improve, Raised, ToExplorer, Want
 from parry_mpi.errors import ExplorerLost, ParryError, ProblemError, unreachable
 from parry_mpi.job import Job
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock
 from parry_mpi.search import Exploration, SliceTuner
-from parry_mpi.searches import Allowance, ExplorationError
+from parry_mpi.searches import ExplorationError
 from parry_mpi.task import Task, call
 
 SLICE_MS = 5.0
@@ -44,7 +45,7 @@ class Exploring:
         self._task = task
         self._kernel = kernel
         self._tuner = SliceTuner(SLICE_MS)
-        self._allowance = Allowance()
+        self._bounding = BoundingTime()
         self._begin: Begin | None = None
         self._exploration: Exploration | None = None
         self._explored_us = 0
@@ -106,7 +107,7 @@ class Exploring:
             return None
         try:
             if self._exploration is None:
-                self._exploration = Exploration(self._task, begin.jobs, self._kernel, self._incumbent, self._allowance)
+                self._exploration = Exploration(self._task, begin.jobs, self._kernel, self._incumbent, self._bounding)
             return self._turn(begin, self._exploration)
         except MemoryError as error:
             return self._died(begin, error)
@@ -156,7 +157,7 @@ class Exploring:
         """Let jobs be made, and note how long that took: their bounds are asked for then."""
         began_us = clock.now_us()
         jobs = make()
-        self._allowance.spend(clock.now_us() - began_us)
+        self._bounding.spend(clock.now_us() - began_us)
         return jobs
 
     def _explore(self, exploration: Exploration, budget: int) -> None:
@@ -164,7 +165,7 @@ class Exploring:
         nodes = exploration.slice(budget)
         took_us = clock.now_us() - began_us
         self._explored_us += took_us
-        self._allowance.earn(took_us)
+        self._bounding.earn(took_us)
         self._tuner.note(nodes, budget, took_us / 1000)
         if self._stretch is not None:
             self._stretch -= nodes

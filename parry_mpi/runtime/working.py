@@ -18,6 +18,7 @@ from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.explorers import Explorer, InlineExplorer, ProcessExplorer, explore_in_child
 from parry_mpi.runtime.guardian import guarded, nursery_beside
 from parry_mpi.runtime.options import Options
+from parry_mpi.runtime.scouting import soon_over
 from parry_mpi.runtime.waits import STARTING_S, flush
 from parry_mpi.runtime.worker_loop import HEARTBEAT_MS, WorkerLoop
 from parry_mpi.task import Task, call
@@ -124,11 +125,11 @@ def _kernel(task: Task) -> Explore | None:
 
 
 def _prepare(task: Task) -> Callable[[], Callable[[socket.socket], None]]:
-    """Return what a nursery does first: make the kernel ready, so that every explorer it forks has it."""
+    """Return what a nursery does first: make the kernel ready, if it is worth that, so that every explorer it forks has it."""
 
     def prepare() -> Callable[[socket.socket], None]:
         try:
-            kernel = _kernel(task)
+            kernel = None if soon_over(task) else _kernel(task)
         except ParryError as error:
             kernel = _raising(error)
         return lambda connection: explore_in_child(task, kernel, connection)

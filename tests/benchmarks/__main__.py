@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import bridging, exploring, sharing, sweeping, waiting
+from tests.benchmarks import bridging, comparing, exploring, growing, sharing, sweeping, waiting
 from tests.benchmarks.harness import REPETITIONS, Row, Section, Setting, Size, machine, measured_section, table
 from tests.support.commands import ROOT, mpis
 
@@ -25,6 +25,12 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Setting], list[Row]]]] = {
     "start": ("four ranks from nothing to the answer of a small run", waiting.start),
     "share": ("from asking for a job to getting it, while another worker holds the only lease", sharing.share),
     "small": ("jobs that cost nothing, on two workers", sweeping.small),
+    "peers": ("jobs that cost nothing, against other programs that farm out jobs", comparing.peers),
+    "branching": ("a small branch and bound, written for pybnb and for this", comparing.branching),
+    "pending": ("ever more pending jobs, and commits", growing.pending),
+    "ranks": ("one tree on ever more ranks of this machine", growing.ranks),
+    "simulated": ("many simulated workers", growing.simulated),
+    "simulated-large": ("very many simulated workers", growing.simulated_large),
     "bridge": ("workers outside MPI: signatures, frames, and jobs that cost nothing", bridging.bridge),
 }
 

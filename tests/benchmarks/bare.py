@@ -12,7 +12,7 @@ import json
 import sys
 import time
 
-from parry_mpi.cli.session import Request, prepare
+from parry_mpi.cli.preparing import Request, prepare
 from parry_mpi.cli.telling import data_of
 from parry_mpi.runtime.options import Options
 

@@ -46,6 +46,7 @@ class Setting:
         repetitions: how often each way is measured.
         scratch: an empty folder for run directories.
         say: tells the user what is being done.
+        notes: what else is to be told beside the figures, as what could not be measured.
     """
 
     mpi: Mpi
@@ -53,6 +54,12 @@ class Setting:
     repetitions: int
     scratch: Path
     say: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Have something told beside the figures of the benchmark that is being measured."""
+        self.say(f"  {text}")
+        self.notes.append(text)
 
     def pick(self, full: T, quick: T, tiny: T) -> T:
         """Return what belongs to this size."""
@@ -150,12 +157,14 @@ class Section:
         busy: share of this machine's cores that others were using just before.
         load_before, load_after: the one-minute load average; afterwards it is mostly our own.
         seconds: how long it took.
+        notes: what else is to be told.
     """
 
     name: str
     title: str
     rows: list[Row] = field(default_factory=list)
     failure: str = ""
+    notes: list[str] = field(default_factory=list)
     busy: float = 0.0
     load_before: float = 0.0
     load_after: float = 0.0
@@ -176,6 +185,8 @@ def measured_section(setting: Setting, name: str, title: str, measure: Callable[
     except (MeasurementError, AssertionError, OSError) as error:
         section.failure = str(error)
         setting.say(f"  not measured: {error}")
+    section.notes = setting.notes[:]
+    setting.notes.clear()
     section.seconds = time.monotonic() - began_at_s
     section.load_after = os.getloadavg()[0]
     return section
@@ -189,8 +200,9 @@ def table(sections: Sequence[Section]) -> str:
         lines.append(f"{section.name}: {section.title} ({state})")
         if section.failure:
             lines.append(f"  not measured: {section.failure.splitlines()[0]}")
+        lines += [f"  {note}" for note in section.notes]
         for row in section.rows:
-            ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
+            ratio = "" if row.ratio is None else f"{row.ratio:.3f}" if row.ratio >= 0.1 else f"{row.ratio:.2g}"
             words = ", ".join(filter(None, (row.against, row.goal and f"goal {row.goal}")))
             figure = f"{number_text(row.figure):>12} {row.unit:11}"
             lines.append(f"  {row.name:38} {figure} {ratio:>6} {row.spread:>7.1%} {len(row.values):>3}  {words}")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from parry_mpi import Enumeration, Slice
+from parry_mpi import Enumeration, Optimisation, Slice
 
 
 class Nothing(Enumeration[int, int]):
@@ -30,6 +30,52 @@ class Nothing(Enumeration[int, int]):
 
     def value(self, node: int) -> int:
         return 1
+
+
+class NothingLooped(Enumeration[int, int]):
+    """The same, with a loop over the points that is the user's own, as a kernel's is.
+
+    Args:
+        points: how many.
+    """
+
+    points: Annotated[int, Meta(ge=0)] = 1000
+
+    def roots(self) -> Iterable[int]:
+        return range(self.points)
+
+    def explore(self, frontier: Any, budget: int) -> Slice:
+        taken = frontier[-budget:]
+        del frontier[-budget:]
+        return Slice(sum(nothing(node) for node in taken), frontier, len(taken))
+
+
+def nothing(_node: int) -> int:
+    """A point."""
+    return 1
+
+
+class Halving(Optimisation[tuple[float, float], None]):
+    """The example of pybnb's README: the width of an interval that is halved again and again, until the bound is near enough."""
+
+    gap: ClassVar[float] = 1e-11
+
+    def roots(self) -> list[tuple[float, float]]:
+        return [(0.0, 1.0)]
+
+    def children(self, node: tuple[float, float]) -> list[tuple[float, float]]:
+        low, high = node
+        middle = 0.5 * (low + high)
+        return [(low, middle), (middle, high)]
+
+    def objective(self, node: tuple[float, float]) -> float:
+        return round(node[1] - node[0], 3)
+
+    def solution(self, node: tuple[float, float]) -> None:
+        return None
+
+    def bound(self, node: tuple[float, float]) -> float:
+        return -((node[1] - node[0]) ** 2)
 
 
 class Sleeper(Enumeration[int, int]):

@@ -1,7 +1,8 @@
 """A run with thousands of virtual workers, to see what the coordinator costs and how well the workers are used.
 
 What is explored are piles: so many units of work, which may be cut anywhere but not fairly, as nobody knows the size of a subtree
-before it is explored. That makes a slice cost the same however many units it has, and ten thousand workers affordable.
+before it is explored. That makes a slice cost the same however many units it has, and ten thousand workers affordable. In a sweep a
+unit is a root, and the coordinator cuts bundles off the run of them.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ SECONDS_EACH = 8
 """How much work there is for each worker, if nothing else is said: little more than it takes to spread it from one root."""
 
 
+Pile = Callable[[int, int, int], Job]
+"""Makes a job of units, depth and weight."""
+
+
 def cost_of_the_clock_s() -> float:
     """How much of what is measured is the measuring."""
     readings = [time.process_time() for _ in range(1001)]
@@ -51,9 +56,14 @@ CLOCK_S = cost_of_the_clock_s()
 
 
 class PileExploring:
-    """Explore piles of work: the last one first."""
+    """Explore piles of work: the last one first.
 
-    def __init__(self) -> None:
+    Args:
+        pile: makes a pile.
+    """
+
+    def __init__(self, pile: Pile) -> None:
+        self.pile = pile
         self.begin: Begin | None = None
         self.piles: list[Job] = []
         self.units = 0
@@ -106,20 +116,24 @@ class PileExploring:
         kept, given = shares(self.piles[0].weight, 2)
         depth = self.piles[0].depth + 1
         self.units -= given_units
-        self.piles = [pile(self.units, depth, kept)]
-        return (pile(given_units, depth, given),)
+        self.piles = [self.pile(self.units, depth, kept)]
+        return (self.pile(given_units, depth, given),)
 
     def _hand_over(self, shared: tuple[Job, ...]) -> HandedOver:
         assert self.begin is not None
         if self.piles:
             last = self.piles[-1]
-            self.piles[-1] = pile(self.units, last.depth, last.weight)
+            self.piles[-1] = self.pile(self.units, last.depth, last.weight)
         value = msgspec.msgpack.encode(self.done) if self.done else b""
-        told = HandedOver(self.begin.lease, self.done, value, self.done * UNIT_US, 1, tuple(self.piles), shared)
+        told = HandedOver(self.begin.lease, self.done, value, self.done * UNIT_US, self._solved(), tuple(self.piles), shared)
         self.done, self.want = 0, None
         if not self.piles:
             self.begin = None
         return told
+
+    def _solved(self) -> int:
+        """How many jobs were finished: of a sweep, one for each unit."""
+        return self.done if self.pile is run_of_roots else 1
 
 
 def pile(units: int, depth: int, weight: int) -> Job:
@@ -127,9 +141,14 @@ def pile(units: int, depth: int, weight: int) -> Job:
     return Job(msgspec.msgpack.encode(units), depth, 0, weight)
 
 
+def run_of_roots(units: int, depth: int, weight: int) -> Job:
+    """The same for a sweep: so many roots. Which ones does not matter here."""
+    return Job(b"", depth, 0, weight, 0, units)
+
+
 def size_of(job: Job) -> int:
     """How many units a job has."""
-    return msgspec.msgpack.decode(job.node, type=int)
+    return job.count or msgspec.msgpack.decode(job.node, type=int)
 
 
 @dataclass
@@ -172,9 +191,11 @@ class LargeRun:
     Args:
         workers: how many.
         seconds_each: how much work there is for each of them.
+        sweep: whether it is a run of roots, and not one root.
     """
 
-    def __init__(self, workers: int, seconds_each: int) -> None:
+    def __init__(self, workers: int, seconds_each: int, *, sweep: bool = False) -> None:
+        self._pile = run_of_roots if sweep else pile
         self._units = workers * seconds_each * 1_000_000 // UNIT_US
         self.coordinator = Coordinator(State(), Settings(FINGERPRINT))
         self.now_us = 0
@@ -191,7 +212,7 @@ class LargeRun:
         self._hungry_at_us: dict[int, int] = {}
         self.waits_us: list[int] = []
         self._busy_us: dict[int, int] = {}
-        self.workers = [VirtualWorker(Worker(hello(str(index), 1_000), 0), PileExploring()) for index in range(workers)]
+        self.workers = [VirtualWorker(Worker(hello(str(index), 1_000), 0), PileExploring(self._pile)) for index in range(workers)]
         self._stretches: list[Stretch | None] = [None] * workers
         self._ticking: list[int | None] = [None] * workers
         self._later(0, self._step, Tick())
@@ -270,7 +291,7 @@ class LargeRun:
                 self._wake_at_us = at_us
                 self._later(at_us, self._tick)
         if effects.pull:
-            self._step(RootsRead((pile(self._units, 0, WHOLE),), 1, exhausted=True, unpulled_weight=0))
+            self._step(RootsRead((self._pile(self._units, 0, WHOLE),), 1, exhausted=True, unpulled_weight=0))
         if effects.must_commit:
             self._step(Committed())
 
@@ -330,6 +351,6 @@ class LargeRun:
             self._spoken(index, virtual.explored(event, None, self.now_us // 1000))
 
 
-def measure(workers: int, seconds_each: int = SECONDS_EACH) -> Measured:
+def measure(workers: int, seconds_each: int = SECONDS_EACH, *, sweep: bool = False) -> Measured:
     """Run with so many workers and say how it went."""
-    return LargeRun(workers, seconds_each).run()
+    return LargeRun(workers, seconds_each, sweep=sweep).run()

@@ -19,6 +19,7 @@ from parry_mpi.task import Task
 from support.commands import ROOT
 
 HAVE_NUMBA = importlib.util.find_spec("numba") is not None
+HAVE_PYSAT = importlib.util.find_spec("pysat") is not None
 
 ALL = 1 << 40
 """A budget no test exhausts."""

@@ -12,7 +12,8 @@ from support.trees import Digits, Tree, encoded
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, total_weight
 from parry_mpi.problem import Enumeration
-from parry_mpi.search import BUDGET_MAX, GROWTH_MAX, ROOTS_AT_ONCE, Exploration, ExplorationError, Found, SliceTuner, explore_all
+from parry_mpi.search import BUDGET_MAX, GROWTH_MAX, ROOTS_AT_ONCE, Exploration, Found, SliceTuner, explore_all
+from parry_mpi.searches import ExplorationError
 from parry_mpi.task import Task
 
 EVERYTHING = 1 << 30

@@ -8,21 +8,13 @@ from hypothesis import strategies as st
 from support.optima import FORMS, Optima
 from support.trees import encoded
 
+from parry_mpi.bounding import BOUNDED_NODES_MAX, BOUNDING_FIRST_US, BOUNDING_US_MAX, BoundingTime
 from parry_mpi.core.state import Counters
 from parry_mpi.job import WHOLE, Job
 from parry_mpi.problem import Optimisation, Slice
 from parry_mpi.runtime.roots import BOUNDED_ROOTS_MAX, RootSource
 from parry_mpi.search import Exploration, explore_all
-from parry_mpi.searches import (
-    BOUNDED_NODES_MAX,
-    BOUNDING_FIRST_US,
-    BOUNDING_US_MAX,
-    Allowance,
-    BoundedSearch,
-    ExplorationError,
-    GuidedSearch,
-    stronger,
-)
+from parry_mpi.searches import BoundedSearch, ExplorationError, GuidedSearch, stronger
 from parry_mpi.task import Task
 
 EVERYTHING = 1 << 30
@@ -172,8 +164,8 @@ class Wide(Optimisation[int, int]):
         return Slice(None, frontier[:-1], 1)
 
 
-def kernel_exploration(problem, allowance, *roots) -> Exploration:
-    return Exploration(Task(problem), [Job(encoded(root), bound=90) for root in roots], problem.kernel(), None, allowance)
+def kernel_exploration(problem, bounding, *roots) -> Exploration:
+    return Exploration(Task(problem), [Job(encoded(root), bound=90) for root in roots], problem.kernel(), None, bounding)
 
 
 class TestKernels:
@@ -197,44 +189,44 @@ class TestKernels:
         assert [7] == [job.bound for job in exploration.remaining()]
 
     def test_large_frontiers_are_not_asked(self):
-        """Protects speed: of a frontier that is too large for Python the job's own bound is told."""
+        """Protects speed: where asking takes too long, what was known before of all of them is told."""
         problem = Wide(width=BOUNDED_NODES_MAX + 2)
-        allowance = Allowance()
-        allowance.earn(10**9)
-        exploration = Exploration(Task(problem), [Job(count=200, bound=50)], problem.kernel(), None, allowance)
+        bounding = BoundingTime()
+        bounding.earn(10**9)
+        exploration = Exploration(Task(problem), [Job(count=200, bound=50)], problem.kernel(), None, bounding)
         exploration.slice(1)
         assert {100 + place for place in range(199)} == {job.bound for job in exploration.remaining()}
-        assert not allowance.allows(BOUNDED_NODES_MAX + 1)
-        allowance.spend(10**7)
-        assert {50} == {job.bound for job in exploration.remaining()}
+        assert not bounding.allows(BOUNDED_NODES_MAX + 1)
+        bounding.spend(10**7)
+        assert {100} == {job.bound for job in exploration.remaining()}
 
 
-class TestAllowance:
+class TestBoundingTime:
     def test_a_hundredth(self):
         """Protects speed: once bounds are known to be slow, they are asked for when a hundred times as long was explored."""
-        allowance = Allowance()
-        assert allowance.allows(100)
-        allowance.asked = 100
-        allowance.spend(BOUNDING_FIRST_US)
-        assert not allowance.allows(1)
-        allowance.earn(100 * BOUNDING_FIRST_US - 100)
-        assert not allowance.allows(100)
-        allowance.earn(100)
-        assert allowance.allows(100)
+        bounding = BoundingTime()
+        assert bounding.allows(100)
+        bounding.asked = 100
+        bounding.spend(BOUNDING_FIRST_US)
+        assert not bounding.allows(1)
+        bounding.earn(100 * BOUNDING_FIRST_US - 100)
+        assert not bounding.allows(100)
+        bounding.earn(100)
+        assert bounding.allows(100)
 
     def test_nobody_waits_long(self):
         """Protects whoever waits for a job: however much was earned, asking takes no longer than a moment."""
-        allowance = Allowance()
-        allowance.earn(10**12)
-        allowance.asked = 10
-        allowance.spend(BOUNDING_US_MAX)
-        assert (True, False) == (allowance.allows(10), allowance.allows(11))
+        bounding = BoundingTime()
+        bounding.earn(10**12)
+        bounding.asked = 10
+        bounding.spend(BOUNDING_US_MAX)
+        assert (True, False) == (bounding.allows(10), bounding.allows(11))
 
     def test_nothing_asked(self):
         """Protects the measure: making jobs without asking says nothing of how long asking takes."""
-        allowance = Allowance()
-        allowance.spend(10**9)
-        assert allowance.allows(1000)
+        bounding = BoundingTime()
+        bounding.spend(10**9)
+        assert bounding.allows(1000)
 
 
 def test_roots():

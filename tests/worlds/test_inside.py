@@ -18,7 +18,7 @@ def mpi(request, tmp_path_factory) -> commands.Mpi:
 @pytest.mark.parametrize("ranks", [2, 3, 5])
 def test_inside(mpi, ranks):
     """Protects: the transport keeps its promises on every MPI that the README names, on few ranks and on more than there are cores."""
-    options = ("-q", "-x", "--color=no", "-p", "no:cacheprovider", "--with-mpi", f"--rootdir={commands.ROOT}")
+    options = ("-q", "-x", "--color=no", "-p", "no:cacheprovider", "-n0", "--with-mpi", f"--rootdir={commands.ROOT}")
     inside = ("-m", "pytest", *options, commands.ROOT / "tests" / "mpi")
     finished = commands.run(mpi.python_ranks(ranks, *inside), environment=mpi.environment, deadline_s=LIMIT_S)
     assert finished.code == 0, str(finished)

@@ -1,0 +1,1 @@
+"""The same work that costs nothing, for other programs that farm out jobs: each as its own documentation recommends."""

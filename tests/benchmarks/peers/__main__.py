@@ -1,0 +1,28 @@
+"""The program `python -m tests.benchmarks.peers NAME JOBS BATCH REPETITIONS`: let one peer do so many jobs, and say how long it took.
+
+It prints one JSON object, on the one process that knows the answer. This module must not know what is compared with what.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+
+from tests.benchmarks.peers import common
+
+
+def main() -> None:
+    """Be the program."""
+    name, *numbers = sys.argv[1:]
+    jobs, batch, repetitions = map(int, numbers)
+    logging.disable(logging.WARNING)
+    common.raise_loopback()
+    seconds = importlib.import_module(f"tests.benchmarks.peers.{name}").run(jobs, batch, repetitions)
+    if seconds is not None:
+        print(json.dumps({"jobs": jobs, "seconds": seconds}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
