@@ -9,7 +9,7 @@ from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Phase
 from parry_mpi.core.state import State
 from parry_mpi.errors import InvariantError
-from parry_mpi.job import WHOLE, total_weight
+from parry_mpi.job import WHOLE, smallest_bound, total_weight
 
 
 def check_state(state: State) -> None:
@@ -25,6 +25,8 @@ def check_state(state: State) -> None:
     everything = jobs + leased + quarantined
     _hold(state.pending.weight == total_weight(jobs), "the weight of the job set is the sum of its jobs'")
     _hold(state.pending.units == sum(job.units for job in jobs), "the units of the job set are the sum of its jobs'")
+    bound = smallest_bound(everything) if counters.roots_exhausted else None
+    _hold(state.bound() == bound, "what is not explored is bounded by the smallest bound of its jobs, and unknown if one is")
     _hold(state.leased_weight == total_weight(leased), "the weight of what is leased is the sum of its jobs'")
     _hold(state.leased_count == len(leased), "what is leased is counted")
     _hold(all(job.weight >= 0 and job.killed >= 0 and job.depth >= 0 for job in everything), "no job is negative")

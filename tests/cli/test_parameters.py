@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta, field
 
-from parry_mpi import Enumeration
+from parry_mpi import Enumeration, Optimisation
 from parry_mpi.cli.parameters import all_parameters, build, deciding_parameters, type_text
 from parry_mpi.errors import ParameterError, ProblemError
 
@@ -142,6 +143,41 @@ def test_incidental():
     problem = build(Everything, ["fast=yes", "n=3"])
     assert "fast" not in deciding_parameters(problem)
     assert deciding_parameters(problem)["n"] == 3
+
+
+class Best(Optimisation[int, int]):
+    n: int = 3
+
+
+class Roughly(Best):
+    gap: float = 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "expected"),
+    [
+        (Best, [], {"n": 3}),
+        (Best, ["gap=0", "n=4"], {"n": 4}),
+        (Best, ["gap=2"], {"n": 3, "gap": 2}),
+        (Best, ["gap=2.5"], {"n": 3, "gap": 2.5}),
+        (Roughly, [], {"n": 3, "gap": 5}),
+        (Roughly, ["gap=0"], {"n": 3}),
+    ],
+)
+def test_parameters_of_the_library(kind, words, expected):
+    """Protects run directories: what the library has for every problem of a type is named only where it is not as the library has it."""
+    problem = build(kind, words)
+    assert expected == all_parameters(problem) == deciding_parameters(problem)
+    assert list(expected) == list(all_parameters(problem))
+
+
+@pytest.mark.parametrize(
+    ("word", "said"), [("gap=-1", "gap=-1 is not possible: gap: int, >= 0"), ("m=1", "there is n: int (default 3); gap: ")]
+)
+def test_wrong_parameters_of_the_library(word, said):
+    """Protects users: the problem's own parameters are listed first."""
+    with pytest.raises(ParameterError, match=re.escape(said)):
+        build(Best, [word])
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,12 @@ def test_the_walltime():
     assert "walltime" not in "".join(lines(LIVE))
 
 
+def test_the_optimum():
+    """Protects whoever wonders whether to go on: what is known of an optimum, and nothing of what has none."""
+    assert "  optimum      best 72, bound 0" in list(lines({**LIVE, "explored": 0.5, "objective": 72, "bound": 0}))
+    assert "optimum" not in "".join(lines({**LIVE, "explored": 0.5, "objective": None, "bound": None}))
+
+
 OVER = {"live": False, "finished": True, "complete": True, "problem": "queens:Queens", "nodes": 2000}
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from parry_mpi.cli.explaining import explained
 from parry_mpi.cli.result import with_arrays
-from parry_mpi.cli.telling import Ending, data_of, tell, text
+from parry_mpi.cli.telling import Ending, Optimised, data_of, tell, text
 from parry_mpi.core.records import Quarantined
 from parry_mpi.data import DataCodec
 from parry_mpi.errors import (
@@ -78,6 +78,33 @@ def test_incomplete(capsys):
     assert "error 20" not in err
     assert "and 10 more" in err
     assert "parry-mpi retry runs/x" in err
+
+
+OPTIMUM = Optimised(72, 65.5)
+
+
+def test_optimum(capsys):
+    """Protects whoever stops an optimisation: how good the best is, and can be, is said with it; never in place of the answer."""
+    tell(replace(STOPPED, optimised=OPTIMUM), as_json=False)
+    tell(replace(STOPPED, optimised=Optimised(None, 65)), as_json=False)
+    tell(replace(STOPPED, optimised=Optimised(None, None)), as_json=False)
+    tell(replace(INCOMPLETE, quarantined=(), optimised=OPTIMUM), as_json=False)
+    tell(replace(COMPLETE, meaning="the best is 72", optimised=Optimised(72, 72)), as_json=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert "stopped by SIGTERM at 29.6 % (best 72, bound 65.5): the same command goes on" in lines[0]
+    assert "at 29.6 % (bound 65): " in lines[1]
+    assert "at 29.6 %: " in lines[2]
+    assert "finished in 1.5 s: best 72, bound 65.5; 15 nodes" in lines[3]
+    assert "complete in 1.5 s: the best is 72; 15 nodes" in lines[4]
+
+
+def test_optimum_in_json(capsys):
+    """Protects scripts: an optimisation has a bound, null while it is not known, and nothing else has one."""
+    for optimised, expected in ((OPTIMUM, 65.5), (Optimised(72, None), None)):
+        tell(replace(STOPPED, optimised=optimised), as_json=True)
+        assert expected == json.loads(capsys.readouterr().out)["bound"]
+    tell(STOPPED, as_json=True)
+    assert "bound" not in json.loads(capsys.readouterr().out)
 
 
 def test_json(capsys):

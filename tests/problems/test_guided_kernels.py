@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,8 @@ from support.guided import kernel_walk, walk
 from support.problems import HAVE_NUMBA, load
 
 from parry_mpi import kernels
+from parry_mpi.search import explore_all
+from parry_mpi.task import Task
 
 pytestmark = pytest.mark.skipif(not HAVE_NUMBA, reason="numba, an extra, is not installed")
 
@@ -65,6 +68,17 @@ def test_nothing_better_is_nothing(case):
     done = case.kernel(np.array(problem.roots(), problem.node_dtype), 1 << 40, case.best.objective)
     assert (None, 0) == (done.value, len(done.frontier))
     assert done.nodes < case.nodes
+
+
+@pytest.mark.parametrize("gap", [1, 3, 4.5])
+def test_gap(case, gap):
+    """Protects the optimum from kernels that know of no gap: told a limit that is better by it, they miss by less than the gap."""
+    problem = msgspec.structs.replace(case.problem, gap=gap)
+    best, nodes = explore_all(Task(problem))
+    assert problem.score(case.best) <= problem.score(best)
+    assert problem.score(best) < problem.score(case.best) + gap
+    assert problem.verify(best.objective, best.solution)
+    assert nodes <= case.nodes
 
 
 def test_stack_grows(case, monkeypatch):

@@ -93,6 +93,17 @@ def test_status_of_a_live_run(tmp_path):
     assert read_status(folder)["live"] is False
 
 
+def test_what_is_kept_of_an_optimum(tmp_path):
+    """Protects whoever stopped a run: what was proven is still told, zero included, by the numbers that its coordinator published last."""
+    folder = tmp_path / "run"
+    with RunDirectory.open(folder, QUEENS) as directory:
+        directory.initialize(Changes(Counters()), b"")
+        directory.publish({"sense": "min", "objective": 0, "bound": -3.5, "contributions": [], "phase": "exploring"})
+    status = read_status(folder)
+    assert ("min", 0, -3.5) == (status["sense"], status["objective"], status["bound"])
+    assert "contributions" not in status
+
+
 def test_what_the_last_life_published(tmp_path):
     """Protects what one life learns from another: it can be read by the next one, and nonsense is read as nothing."""
     folder = tmp_path / "run"

@@ -59,6 +59,7 @@ class ToyExploring:
         poison: nodes whose exploration kills.
         raising: nodes whose exploration raises.
         winning: nodes that end the search; what is found there is told at once.
+        bounding: whether jobs have bounds: the later a node is numbered, the better, which is not the order of depths.
         node_us: how long a node is said to take.
     """
 
@@ -70,6 +71,8 @@ class ToyExploring:
         raising: frozenset[int] = frozenset(),
         winning: frozenset[int] = frozenset(),
         node_us: int = 0,
+        *,
+        bounding: bool = False,
     ) -> None:
         self.tree = tree
         self.budget = budget
@@ -77,6 +80,7 @@ class ToyExploring:
         self.raising = raising
         self.winning = winning
         self.node_us = node_us
+        self.bounding = bounding
         self.stop()
 
     def stop(self) -> None:
@@ -148,7 +152,7 @@ class ToyExploring:
         children = self.tree.children[node]
         weights = shares(job.weight, len(children) or 1)
         self.stack = self.stack[:-1] + tuple(
-            Job(encoded(child), job.depth + 1, job.killed, weight)
+            Job(encoded(child), job.depth + 1, job.killed, weight, bound=-child if self.bounding else None)
             for child, weight in zip(reversed(children), weights, strict=False)
         )
         self.value += self.tree.alone[node]

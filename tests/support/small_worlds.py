@@ -40,6 +40,7 @@ FAST = {
     "two workers, a forgery": Rules(PATH, forgeries=1),
     "one worker, a witness": Rules(CHERRY, workers=1, winning=FIRST, losses=1, crashes=1),
     "two workers, a witness": Rules(TWO_ROOTS, winning=FIRST),
+    "one worker, best bounds first": Rules(CHERRY, workers=1, best_first=True, crashes=1, restarts=1),
 }
 """A few seconds in all: what the mutants have to face."""
 

@@ -102,6 +102,7 @@ class Rules:
         stops: requests to stop.
         forgeries: messages under another worker's lease, or with numbers that make no sense.
         generated: roots are pulled one at a time.
+        best_first: jobs are handed out in the order of their bounds, which are those of ToyExploring.
         fault_after: with which node explored faults begin; 0 from the start.
     """
 
@@ -126,6 +127,7 @@ class Rules:
     stops: int = 0
     forgeries: int = 0
     generated: bool = False
+    best_first: bool = False
 
 
 FAULTS = ("losses", "repeats", "overtakings", "crashes", "suspicions", "deaths", "restarts", "stops", "forgeries")
@@ -159,7 +161,7 @@ class World:
             patience_ms=rules.patience_ms,
             grace_ms=1000,
         )
-        self.coordinator = Coordinator(State(), settings)
+        self.coordinator = Coordinator(State("bound" if rules.best_first else "depth"), settings)
         self.coordinator.volatile.policy = FixedBundles(rules.bundle)
         self.ledger = Ledger(rules.tree)
         self.clock_ms = 0
@@ -313,7 +315,9 @@ class World:
 
     def _restarts(self, kind: int) -> Iterator[tuple[str, bool, World]]:
         world = self._spent(kind)
-        world.coordinator = Coordinator(State.from_snapshot(self.disk.state.to_snapshot()), self.coordinator.settings)
+        world.coordinator = Coordinator(
+            State.from_snapshot(self.disk.state.to_snapshot(), self.coordinator.state.pending.order), self.coordinator.settings
+        )
         world.coordinator.volatile.policy = FixedBundles(self.rules.bundle)
         world.ledger = self.ledger.restarted(self.disk.result)
         world._take(world.coordinator.restart())
@@ -408,7 +412,10 @@ class World:
         exhausted = pulled + len(taken) == len(roots)
         unpulled_weight = self.coordinator.state.counters.unpulled_weight
         weight = unpulled_weight if exhausted else unpulled_weight // 2
-        jobs = tuple(Job(encoded(root), weight=part) for root, part in zip(taken, shares(weight, len(taken)), strict=True))
+        jobs = tuple(
+            Job(encoded(root), weight=part, bound=-root if self.rules.best_first else None)
+            for root, part in zip(taken, shares(weight, len(taken)), strict=True)
+        )
         return RootsRead(jobs, pulled + len(taken), exhausted, unpulled_weight - weight)
 
     def _commit(self) -> None:
@@ -448,7 +455,8 @@ class World:
 def new_worker(rules: Rules, token: str, now_ms: int) -> VirtualWorker:
     """A worker process that has just begun."""
     return VirtualWorker(
-        Worker(hello(token), now_ms), ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising, winning=rules.winning)
+        Worker(hello(token), now_ms),
+        ToyExploring(rules.tree, poison=rules.poison, raising=rules.raising, winning=rules.winning, bounding=rules.best_first),
     )
 
 

@@ -32,6 +32,21 @@ class Dying(Golomb):
 
 
 @pytest.mark.parametrize("world", [pytest.param(World(mpi), id=mpi.name) for mpi in commands.mpis()[:1]])
+def test_best_bounds_first(world, tmp_path):
+    """Protects the answer from the order: with the best bounds first, and a gap, the optimum is missed by less than it, and bounded."""
+    words = ("golomb.py", "n=8", "engine=python", "gap=2", "--order", "bound", "--json")
+    shutil.copy(ROOT / "jobs" / "golomb.py", tmp_path)
+    for seconds in ("0.7", "100"):
+        ended = world.run(tmp_path, "run", *words, "--stop-after", seconds)
+        assert ended.answer["bound"] is None or ended.answer["bound"] <= 34
+    assert ended.code == 0, ended
+    assert (2, True) == (ended.answer["parameters"]["gap"], ended.answer["complete"])
+    assert ended.answer["result"]["objective"] in {34, 35}
+    assert ended.answer["result"]["objective"] - 2 <= ended.answer["bound"] <= 34
+    assert ["golomb-n=8-gap=2"] == [path.name for path in (tmp_path / "runs").iterdir()]
+
+
+@pytest.mark.parametrize("world", [pytest.param(World(mpi), id=mpi.name) for mpi in commands.mpis()[:1]])
 def test_explorer_dies_with_the_optimum(world, tmp_path):
     """Protects the proof: what an explorer found and could not tell is found again, and leaves out what it should elsewhere."""
     shutil.copy(ROOT / "jobs" / "golomb.py", tmp_path)

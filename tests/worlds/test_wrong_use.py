@@ -70,6 +70,10 @@ def said(finished: Finished) -> list[str]:
         (["run", "steps.py", "--stop-after", "soon"], "'soon' is not a time"),
         (["run", "steps.py", "--max-kills", "0"], "Invalid value for '--max-kills'"),
         (["run", "steps.py", "--jsno"], "No such option '--jsno'"),
+        (
+            ["run", "steps.py", "--order", "bound"],
+            "--order bound needs bounds: Steps is not an Optimisation that defines bound(node)",
+        ),
         (["run"], "Missing argument"),
         (["walk"], "No such command 'walk'"),
         (["status", "gone"], "gone does not exist"),
