@@ -214,7 +214,8 @@ class TcpTransport:
         """End the connection; whoever wants the last frames to arrive calls progress() until it says that nothing is left."""
         if self._closed:
             return
-        self.progress()
+        if self._socket is not None:  # whoever has no connection now needs none any more
+            self.progress()
         self._closed = True
         if self._socket is not None:
             # With something unread a closed socket answers by a reset, and what we said last might not be heard.
