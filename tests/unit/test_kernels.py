@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.problems import HAVE_NUMBA
 
+from parry_mpi import kernels
 from parry_mpi.errors import UsageError
 from parry_mpi.kernels import STACK_ROOM_MIN, Stack, compiled_wanted
 
@@ -90,3 +92,21 @@ def test_stack_grows_and_keeps_the_frontier():
     grown = stack.load(array[: full - 9])
     assert list(range(full - 9)) == grown["a"][: full - 9].tolist()
     assert len(grown) >= 2 * (full - 9)
+
+
+class Dispatcher:
+    """What numba makes of a function, as far as it matters here: machine code by the types of the arguments."""
+
+    def __init__(self, **entries):
+        self.overloads = {types: SimpleNamespace(entry_point=entry) for types, entry in entries.items()}
+
+
+def test_machine_code_is_called_without_asking_for_types():
+    """Protects the speed of short slices, and the types of arguments: the code that was loaded for them is called, and no other."""
+    mine, other = len, max
+    assert kernels._entry(Dispatcher(a=mine), set()) is mine
+    assert kernels._entry(Dispatcher(a=other, b=mine), {"a"}) is mine
+    assert kernels._entry(Dispatcher(a=mine), {"a"}) is mine
+    two = Dispatcher(a=mine, b=other)
+    assert kernels._entry(two, {"a", "b"}) is two
+    assert kernels._entry(len, set()) is len
