@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import bridging, comparing, exploring, growing, plotting, publishing, sharing, sweeping, waiting
+from tests.benchmarks import bridging, comparing, exploring, growing, plotting, publishing, sharing, sweeping, waiting, watching
 from tests.benchmarks.harness import REPETITIONS, Row, Section, Setting, Size, machine, measured_section, table
 from tests.support.commands import ROOT, mpis
 
@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Setting], list[Row]]]] = {
     "ranks": ("one tree on ever more ranks of this machine", growing.ranks),
     "simulated": ("many simulated workers", growing.simulated),
     "simulated-large": ("very many simulated workers", growing.simulated_large),
+    "dashboard": ("a run with nobody watching, and with its page open", watching.dashboard),
     "bridge": ("workers outside MPI: signatures, frames, and jobs that cost nothing", bridging.bridge),
 }
 
