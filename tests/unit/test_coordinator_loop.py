@@ -49,14 +49,14 @@ ME = WorkerId(1)
 class Setup:
     """A coordinator's loop over a real run directory, with us as its only worker."""
 
-    def __init__(self, path, task: Task, hub=None, gate=None, **settings) -> None:
+    def __init__(self, path, task: Task, hub=None, gate=None, page=None, **settings) -> None:
         self.hub, self.end = inprocess.pair()
         self.directory = RunDirectory.open(path, QUEENS)
         self.warnings: list[str] = []
         self.stop = StopSignals().__enter__()
         coordinator = Coordinator(State(), Settings("f", **settings))
         self.directory.initialize(coordinator.state.take_changes(), task.values.encode(0))
-        watchers = Watchers(lambda view: None, self.warnings.append, gate)
+        watchers = Watchers(lambda view: None, self.warnings.append, gate, page)
         self.loop = CoordinatorLoop(coordinator, task, 0, hub or self.hub, self.directory, self.stop, watchers)
         self.loop.begin()
 
@@ -313,6 +313,37 @@ def test_failures():
     told = failure_of(ProblemError("no", details="Traceback", node="5", host="node7"), "here")
     assert ("no", "Traceback", "5") == (told.error, told.details, told.node)
     assert "here" == failure_of(ProblemError("no"), "here").host
+
+
+class Page:
+    """Keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict] = []
+        self.progressed = 0
+
+    def show(self, status):
+        self.shown.append(status)
+
+    def progress(self, now_ms):
+        self.progressed += 1
+
+
+def test_page(make, tmp_path, monkeypatch):
+    """Protects whoever watches: the page is handed all that is known, the folder's file no more workers than it can bear."""
+    monkeypatch.setattr(module, "PUBLISH_MS", 0)
+    monkeypatch.setattr(module, "PUBLISHED_WORKERS_MAX", 0)
+    page = Page()
+    setup = make(page=page)
+    setup.join()
+    setup.report(3, remaining=(ROOT,))
+    setup.turn_until(lambda: page.shown[-1]["result_text"] == "3", "the result was shown")
+    told = page.shown[-1]
+    assert (1, "", [[0, 0, 1]]) == (told["version"], told["result_html"], [list(row) for row in told["by_depth"]])
+    assert f"rank {inprocess.WORKER}" == told["workers_list"][0]["via"]
+    assert page.progressed >= len(page.shown)
+    setup.turn_until((tmp_path / "run" / "status.json").exists, "the status was published")
+    assert msgspec.json.decode((tmp_path / "run" / "status.json").read_bytes())["status"]["workers_list"] == []
 
 
 def test_status(make):
