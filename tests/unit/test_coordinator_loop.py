@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from support.commands import wait_until
 from support.disk import QUEENS
+from support.gates import events
 from support.toys import ROOT, binary
 
 from parry_mpi.core.coordinator import Coordinator
@@ -124,8 +125,9 @@ def test_committed_now_and_then(make, tmp_path):
 
 
 def test_failed_commits(make, tmp_path, monkeypatch):
-    """Protects what a full disk refused: it comes with the next commit that succeeds, and the user is told each time."""
+    """Protects what a full disk refused: it comes with the next commit that succeeds, and user and log are told each time."""
     monkeypatch.setattr(module, "RETRY_MS", 10)
+    monkeypatch.setattr(module, "SLOW_COMMIT_MS", 0)
     setup = make()
     setup.join()
     commit = setup.directory.commit
@@ -142,6 +144,8 @@ def test_failed_commits(make, tmp_path, monkeypatch):
     monkeypatch.setattr(setup.directory, "commit", commit)
     setup.turn_until(lambda: setup.loop.ended, "it ended")
     assert 127 == msgspec.msgpack.decode(read_result(tmp_path / "run").result)
+    assert {"why": "no room"}.items() <= events(tmp_path / "run", "commit failed")[-1].items()
+    assert events(tmp_path / "run", "slow commit")
 
 
 @pytest.mark.parametrize("error", [StoreCorrupt("damaged"), ZeroDivisionError("a bug")])

@@ -158,6 +158,7 @@ def test_stopped_run_goes_on(folder):
             wait_for_workers(folder, 1)
             os.kill(command.pid, signal.SIGTERM)
             assert command.wait().code == 75
+        assert ["SIGTERM"] == [event["why"] for event in events(folder, "stopped")]
         wait_until(lambda: "waiting" in outside.stderr, "it said that it waits")
         with open_run(ALONE, folder) as command:
             wait_for_workers(folder, 1)
