@@ -26,7 +26,6 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Setting], list[Row]]]] = {
     "memory": ("rank 0's memory in a long sweep", sweeping.memory),
     "start": ("four ranks from nothing to the answer of a small run", waiting.start),
     "share": ("from asking for a job to getting it, while another worker holds the only lease", sharing.share),
-    "small": ("jobs that cost nothing, on two workers", sweeping.small),
     "peers": ("jobs that cost nothing, against other programs that farm out jobs", comparing.peers),
     "branching": ("a small branch and bound, written for pybnb and for this", comparing.branching),
     "pending": ("ever more pending jobs, and commits", growing.pending),
