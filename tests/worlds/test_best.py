@@ -36,7 +36,7 @@ def test_explorer_dies_with_the_optimum(world, tmp_path):
     """Protects the proof: what an explorer found and could not tell is found again, and leaves out what it should elsewhere."""
     shutil.copy(ROOT / "jobs" / "golomb.py", tmp_path)
     (tmp_path / "dying.py").write_text(DYING)
-    ended = world.run(tmp_path, "run", "dying.py:Dying", "n=8", "--run-dir", "here", "--json")
+    ended = world.run(tmp_path, "run", "dying.py:Dying", "n=8", "engine=python", "--run-dir", "here", "--json")
     assert ended.code == 0, ended
     best = ended.answer["result"]
     distances = {right - left for left, right in itertools.combinations(best["solution"], 2)}
