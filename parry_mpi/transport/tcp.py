@@ -154,6 +154,10 @@ class TcpTransport:
     def connected(self) -> bool:
         return self.disconnected_since_ms is None
 
+    def arrived(self) -> bool:
+        """Whether something came in of which no file descriptor tells."""
+        return False
+
     def filenos(self) -> tuple[int, ...]:
         """File descriptors to wait on until something can be received; empty while there is no connection."""
         return () if self._socket is None or self._session is None else (self._socket.fileno(),)
