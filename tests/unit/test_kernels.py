@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.problems import HAVE_NUMBA
 
-from parry_mpi import kernels
+from parry_mpi import Best, Engine, Optimisation, kernels, stack_kernel
 from parry_mpi.errors import UsageError
 from parry_mpi.kernels import STACK_ROOM_MIN, Stack, compiled_wanted
 
@@ -44,6 +44,67 @@ def test_with_numba_the_parameter_decides():
     assert compiled_wanted("auto")
     assert compiled_wanted("numba")
     assert not compiled_wanted("python")
+
+
+class Countdown(Optimisation[tuple[int, int], int]):
+    """Every node a has a child a - 1; the objective is the sum of the fields."""
+
+    engine: Engine = "auto"
+
+    node_dtype = np.dtype([("a", "<i8"), ("b", "<i8")])
+
+    def roots(self):
+        return [(5, 0)]
+
+
+def count_down(stack, height, budget, known, step):
+    """Explore as stack_kernel() wants it, on records or on rows of words."""
+    nodes, lowest = 0, height
+    while height and nodes < budget and height + 1 <= len(stack):
+        height -= 1
+        lowest = min(lowest, height)
+        nodes += 1
+        a, b = (int(each) for each in stack[height].tolist())
+        known = min(known, a + b)
+        if a:
+            stack[height] = np.array((a - step, b), stack.dtype) if stack.dtype.names else (a - step, b)
+            height += 1
+    return known, height, nodes, lowest
+
+
+@pytest.fixture
+def _interpreted(monkeypatch):
+    """Every kernel is wanted, and compiling it changes nothing."""
+    monkeypatch.setattr(kernels, "compiled_wanted", lambda engine: engine != "python")
+    monkeypatch.setattr(kernels, "compiled", lambda function: function)
+
+
+@pytest.mark.usefixtures("_interpreted")
+@pytest.mark.parametrize("words", [False, True])
+def test_stack_kernel_of_an_optimisation(words):
+    """Protects those who write kernels: the function gets what is known, and what is no better is no Best."""
+    problem = Countdown()
+    kernel = stack_kernel(problem, count_down, 1, room=1, value=lambda known: Best(known, known), worst=99, words=words)
+    frontier = np.array([(5, 0)], problem.node_dtype)
+    first = kernel(frontier, 2, None)
+    assert (Best(4, 4), [(3, 0)], 2, 0) == (first.value, first.frontier.tolist(), first.nodes, first.untouched)
+    second = kernel(first.frontier, 9, 1)
+    assert (Best(0, 0), [], 4) == (second.value, second.frontier.tolist(), second.nodes)
+    assert kernel(frontier, 9, -1).value is None
+
+
+@pytest.mark.usefixtures("_interpreted")
+def test_stack_kernel_gives_what_the_function_found():
+    """Protects counts: without worst and value the function gets no incumbent, and what it found is the value."""
+    kernel = stack_kernel(Countdown(), lambda stack, height, budget: (7, 0, height, 0), room=1)
+    done = kernel(np.array([(5, 0)], Countdown.node_dtype), 9)
+    assert (7, [], 1, 0) == (done.value, done.frontier.tolist(), done.nodes, done.untouched)
+
+
+@pytest.mark.usefixtures("_interpreted")
+def test_stack_kernel_is_none_for_the_plain_form():
+    """Protects engine=python: the library then walks the tree itself."""
+    assert stack_kernel(Countdown(engine="python"), count_down, 1, room=1) is None
 
 
 def records(*values):
