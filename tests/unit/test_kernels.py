@@ -107,6 +107,29 @@ def test_stack_kernel_is_none_for_the_plain_form():
     assert stack_kernel(Countdown(engine="python"), count_down, 1, room=1) is None
 
 
+def half(x):
+    return x // 2
+
+
+def halves(x):
+    return sum([half(each) for each in range(x)]) + (halves(x - 1) if x else 0)
+
+
+also_half = half
+
+
+def uses(x):
+    records = halves(x) + also_half(x)  # a name of its own: there is a function of that name, too
+    return records + compiled_wanted("auto") + len(str(x))
+
+
+def test_what_a_function_calls_is_found():
+    """Protects kernels that call others: directly, in comprehensions, by another name, each other and themselves."""
+    assert {"halves": halves, "half": half, "also_half": half} == kernels._called(uses)
+    assert {"halves": halves, "half": half} == kernels._called(halves)
+    assert {} == kernels._called(half)
+
+
 def records(*values):
     return np.array([(value, -value) for value in values], NODE)
 
