@@ -38,6 +38,8 @@ def publish(document: Mapping[str, Any]) -> None:
 def page(document: Mapping[str, Any]) -> str:
     """Return all figures as Markdown."""
     parts = [_about(document)]
+    if PICTURE.exists():
+        parts.append(f"![jobs a second, kernels, ranks]({PICTURE.name})")
     for section in document["sections"]:
         parts.append(f"### {section['name']}: {section['title']}")
         if section["failure"]:
