@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "Explore a problem, or go on exploring it.",
     "status": "Show how far a run is, while it runs and after.",
     "log": "Show what happened in a run.",
+    "plot": "Draw how a run went.",
     "result": "Print the answer of a run.",
     "solutions": "Give out the solutions that a run has collected.",
     "retry": "Put the quarantined jobs of a run back.",
