@@ -175,6 +175,7 @@ def stack_kernel(
         return None
     assert problem.node_dtype is not None, "a stack is an array of records"
     machine_code, stack = compiled(function), Stack(problem.node_dtype, room)
+    known_before = set(getattr(machine_code, "overloads", ()))
 
     def explore(frontier: Any, budget: int, incumbent: float | None = None) -> Slice:
         nodes = stack.load(frontier)
@@ -185,4 +186,16 @@ def stack_kernel(
         return Slice(None if known and worth.objective == known[0] else worth, nodes[:height], explored, lowest)
 
     explore(np.empty(0, problem.node_dtype), 0)  # loads the machine code, once for all the processes forked from this one
+    machine_code = _entry(machine_code, known_before)
     return explore
+
+
+def _entry(machine_code: Any, known_before: set[Any]) -> Callable[..., Any]:
+    """Return the very machine code that was just loaded for the types of our arguments, which are the same in every call.
+
+    Called as usual, numba works out the types of the arguments every time. For an array of records that takes it longer than many a
+    slice's exploring: 0.1 to 0.3 ms.
+    """
+    overloads = getattr(machine_code, "overloads", {})
+    ours = [each for types, each in overloads.items() if types not in known_before] or list(overloads.values())
+    return ours[0].entry_point if len(ours) == 1 else machine_code  # type: ignore[no-any-return]

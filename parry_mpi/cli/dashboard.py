@@ -84,5 +84,5 @@ def url(host: str, port: int, token: str) -> str:
 
 def _advice(host: str) -> str:
     if ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-        return ""
+        return f" on {this_process().host}"  # in a batch job's output nobody else says where that is
     return " (not encrypted: whoever can listen on the way reads the token and the numbers)"

@@ -12,10 +12,11 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 import click
+import msgspec
 
 from parry_mpi.cli.telling import say
 from parry_mpi.cli.terminal import find_terminal, takes_more
-from parry_mpi.cli.wording import count_text, optimum_text, share_text, time_text
+from parry_mpi.cli.wording import count_text, estimate_text, optimum_text, share_text, time_text
 from parry_mpi.core.view import View
 from parry_mpi.runtime import clock
 
@@ -94,7 +95,8 @@ class Display:
         """Return the numbers of a run on one line."""
         elapsed = time_text((now_ms - self._began_at_ms) / 1000)
         speed = f"{count_text(view.nodes)} nodes ({count_text(self._nodes_per_s())}/s)"
-        return f"{share_text(view.explored)} explored after {elapsed}, {speed}, {', '.join(facts(view))}"
+        whole = f" of {estimated(view)}" if view.estimate else ""
+        return f"{share_text(view.explored)} explored after {elapsed}, {speed}{whole}, {', '.join(facts(view))}"
 
     def __enter__(self) -> Display:
         return self
@@ -141,9 +143,17 @@ class Display:
         bar = ProgressBar(total=1.0, completed=view.explored)
         last = Text(f"{count_text(view.nodes)} nodes, {', '.join(facts(view))}")
         rows = Table.grid(expand=True)
-        for row in (first, bar, last):
+        for row in (first, bar):
             rows.add_row(row)
+        if view.estimate:
+            rows.add_row(Text(estimated(view)))
+        rows.add_row(last)
         return Panel(rows, title=Text(self._title), title_align="left", subtitle=view.phase, subtitle_align="right")
+
+
+def estimated(view: View) -> str:
+    """Say how large the tree seems to be, and how long the rest will take; "" while that is not known."""
+    return estimate_text(msgspec.structs.asdict(view.estimate)) if view.estimate else ""
 
 
 def facts(view: View) -> list[str]:

@@ -20,7 +20,7 @@ EVENTS = {
     "refused": "a report of worker {worker} under lease {lease} was refused: {why}",
     "raised": "the problem raised at worker {worker} on {host}, under lease {lease}: {error}; node {node}",
     "quarantined": "a job of lease {lease} was put aside, which worker {worker} on {host} explored last: {error}",
-    "improved": "something better was found; its score is {score}",
+    "improved": "something better was found; its score, the smaller the better, is {score}",
     "turned away": "a worker on {host} was turned away: {why}",
     "unable": "a worker on {host} cannot explore: {error}",
     "undecodable": "what peer {peer} sent makes no sense: {why}",

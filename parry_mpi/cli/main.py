@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "Explore a problem, or go on exploring it.",
     "status": "Show how far a run is, while it runs and after.",
     "log": "Show what happened in a run.",
+    "plot": "Draw how a run went.",
     "result": "Print the answer of a run.",
     "solutions": "Give out the solutions that a run has collected.",
     "retry": "Put the quarantined jobs of a run back.",
@@ -31,6 +32,9 @@ COMMANDS = {
     "allocate": "Keep batch jobs with workers queued for a run, as long as they help.",
 }
 """Each is the attribute ``command`` of the module of its name."""
+
+EXPLORING = {"run", "worker"}
+"""Commands that may have run the user's code in their own process, and what that wants to have done at its end."""
 
 HELP_OPTIONS = ("-h", "--help")
 
@@ -74,4 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silent = (launcher.launched_rank() or 0) > 0 and words[0] != "worker"
     if silent and (words[0] != "run" or set(HELP_OPTIONS) & set(words)):
         return EXIT_COMPLETE  # rank 0 shows the help, the status or the answer: once is enough
-    return explained(lambda: parry_mpi.main(words, prog_name="parry-mpi", standalone_mode=False) or EXIT_COMPLETE, quiet=silent)
+    code = explained(lambda: parry_mpi.main(words, prog_name="parry-mpi", standalone_mode=False) or EXIT_COMPLETE, quiet=silent)
+    if arguments is None and (launcher.launched() or words[0] not in EXPLORING):
+        launcher.leave(code)
+    return code

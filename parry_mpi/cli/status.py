@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from parry_mpi.cli.telling import INCOMPLETE
-from parry_mpi.cli.wording import count_text, optimum_text, share_text, time_text
+from parry_mpi.cli.wording import count_text, estimate_text, optimum_text, share_text, time_text
 from parry_mpi.errors import EXIT_COMPLETE
 from parry_mpi.runtime import clock
 from parry_mpi.store.readers import read_status
@@ -88,6 +88,8 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"  {_how(status)}"
     if "explored" in status:
         yield f"  explored     {share_text(status['explored'])}"
+    if status.get("estimate"):
+        yield f"  estimate     {estimate_text(status['estimate'])}"
     if optimum := optimum_text(status.get("objective"), status.get("bound")):
         yield f"  optimum      {optimum}"
     for name in COUNTS:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 
 from parry_mpi.errors import UsageError
 
@@ -108,6 +109,40 @@ def count_text(count: float) -> str:
             break
     digits = 2 if count < 9.995 else 1 if count < 99.95 else 0
     return f"{count:.{digits}f} {unit}"
+
+
+def estimate_text(estimate: Mapping[str, float | None]) -> str:
+    """Return an estimate such as "about 4.1 M nodes (3.2-5.5 M), 12 min left (9-17)", with as few digits as it deserves.
+
+    Args:
+        estimate: as in the status: nodes, seconds_left, and both with _low and _high.
+    """
+    text = f"about {_range_text(estimate, 'nodes', _rough_count, ' nodes')}"
+    if estimate.get("seconds_left") is None:
+        return text
+    return f"{text}, {_range_text(estimate, 'seconds_left', _rough_time, ' left')}"
+
+
+def _range_text(estimate: Mapping[str, float | None], name: str, rough: Callable[[float], tuple[str, str]], noun: str) -> str:
+    """Return a number, what it counts, and its bounds; the unit of the lower one is left out if the upper one has the same."""
+    (middle, unit), (low, low_unit), (high, high_unit) = (rough(estimate[name + end] or 0.0) for end in ("", "_low", "_high"))
+    between = f"{low}-{high}" if low_unit == high_unit else f"{low}{low_unit} - {high}"
+    own_unit = "" if high_unit == low_unit == unit and noun == " left" else high_unit
+    return f"{middle}{unit}{noun} ({between}{own_unit})"
+
+
+def _rough_count(count: float) -> tuple[str, str]:
+    """Return a large number in two digits, and its unit."""
+    number, _, unit = count_text(count).partition(" ")
+    return (f"{float(number):.2g}" if float(number) < 100 else f"{float(number):.0f}"), unit and f" {unit}"
+
+
+def _rough_time(time_s: float) -> tuple[str, str]:
+    """Return a time as people say it, and its unit."""
+    for most_s, unit_s, unit in ((90, 1, " s"), (5400, 60, " min"), (129_600, 3600, " h")):
+        if time_s < most_s:
+            return f"{time_s / unit_s:.0f}", unit
+    return count_text(time_s / 86400).replace(" ", ""), " d"
 
 
 def share_text(share: float) -> str:

@@ -11,6 +11,7 @@ from itertools import islice
 import msgspec
 
 from parry_mpi.core.coordinator import Coordinator
+from parry_mpi.core.estimate import Estimate
 from parry_mpi.core.ids import Peer
 from parry_mpi.core.optimum import objective_of, proven_bound
 from parry_mpi.core.state import State
@@ -85,6 +86,7 @@ class View(msgspec.Struct, frozen=True):
         workers_seen: how many joined this coordinator.
         decided: whether what was found answers the question, whatever is left.
         complete: whether the answer is known.
+        estimate: how many nodes there are in all; None while that is not known, and when the run has ended.
         by_depth: depth, pending and leased jobs there; depths with neither are left out.
         workers_list: the first WORKERS_SHOWN_MAX of them.
         quarantined_jobs: the first QUARANTINED_SHOWN_MAX of them.
@@ -110,6 +112,7 @@ class View(msgspec.Struct, frozen=True):
     workers_seen: int
     decided: bool = False
     complete: bool = False
+    estimate: Estimate | None = None
     by_depth: tuple[tuple[int, int, int], ...] = ()
     workers_list: tuple[WorkerView, ...] = ()
     quarantined_jobs: tuple[QuarantinedView, ...] = ()
@@ -118,7 +121,14 @@ class View(msgspec.Struct, frozen=True):
     bound: int | float | None = None
 
 
-def view(coordinator: Coordinator, now_ms: int, *, with_lists: bool = True, describe: Describe = "peer {}".format) -> View:
+def view(
+    coordinator: Coordinator,
+    now_ms: int,
+    *,
+    with_lists: bool = True,
+    describe: Describe = "peer {}".format,
+    estimate: Estimate | None = None,
+) -> View:
     """Return what the run looks like now.
 
     Args:
@@ -126,6 +136,7 @@ def view(coordinator: Coordinator, now_ms: int, *, with_lists: bool = True, desc
         now_ms: now.
         with_lists: whether to list workers, depths and quarantined jobs too, which takes longer the more there are.
         describe: who knows who a worker is.
+        estimate: what is thought of the size of the tree.
     """
     state, volatile = coordinator.state, coordinator.volatile
     counters = state.counters
@@ -149,6 +160,7 @@ def view(coordinator: Coordinator, now_ms: int, *, with_lists: bool = True, desc
         workers_seen=volatile.workers_seen,
         decided=counters.decided,
         complete=state.complete,
+        estimate=estimate,
         by_depth=_by_depth(state) if with_lists else (),
         workers_list=tuple(_worker(worker, state, volatile, now_ms, describe) for worker in workers[:WORKERS_SHOWN_MAX])
         if with_lists

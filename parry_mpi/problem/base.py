@@ -174,9 +174,9 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
     def kernel(self) -> Explore | None:
         """Return the function that explores a frontier, or None to walk the tree with ``children`` and ``value``.
 
-        The default is ``explore`` if the class defines it. Override it to choose between engines, or to compile one.
-        It is called once, in the process from which those that explore are forked: what takes time, such as loading machine
-        code, is best done here, by a first call that explores nothing.
+        The default is ``explore`` if the class defines it. Override it to return a kernel that is compiled, ``stack_kernel(...)``, one that
+        is a program, ``external(...)``, or one of your own making. It is called once, in the process from which those that explore
+        are forked: what takes time, such as loading machine code, is best done here, by a first call that explores nothing.
         """
         return self.explore if overrides(type(self), "explore") else None
 

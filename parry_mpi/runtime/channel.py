@@ -65,6 +65,11 @@ class Channel(Generic[T]):
             del self._outgoing[:sent]
         return False
 
+    @property
+    def sending(self) -> bool:
+        """Whether part of what was posted is still to be sent."""
+        return bool(self._outgoing)
+
     def send(self, message: object) -> None:
         """Send a message whole; what comes in meanwhile is taken up, so that two ends that both send never wait for each other."""
         self.post(message)

@@ -88,6 +88,6 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def wait_readable(handles: Iterable[int], seconds: float) -> None:
-    """Give the processor away for so long, or until one of these file descriptors has something to read."""
-    select.select(list(handles), [], [], seconds)
+def wait_readable(handles: Iterable[int], seconds: float) -> bool:
+    """Give the processor away for so long, or until one of these file descriptors has something to read; say whether one has."""
+    return bool(select.select(list(handles), [], [], seconds)[0])

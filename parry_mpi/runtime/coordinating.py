@@ -22,7 +22,7 @@ from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers
 from parry_mpi.runtime.deadline import deadline
 from parry_mpi.runtime.options import Options
 from parry_mpi.runtime.signals import StopSignals
-from parry_mpi.runtime.waits import DEPARTING_S, GUESTS_S, STARTING_S, flush
+from parry_mpi.runtime.waits import DEPARTING_S, GUESTS_S, STARTING_S, flush, rest
 from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
 from parry_mpi.runtime.working import Embedded, embed
 from parry_mpi.store.readers import last_published
@@ -181,7 +181,7 @@ def _turn_until_ended(loop: CoordinatorLoop, hub: Transport, embedded: Embedded 
         elif embedded is not None:
             embedded.loop.wait(backoff.pause_s())
         else:
-            clock.wait_readable(hub.filenos(), backoff.pause_s())
+            rest(hub, (), backoff, loop.due_at_ms())
 
 
 def _dismiss(loop: CoordinatorLoop, transport: Transport) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from parry_mpi.core.coordinator import Coordinator
+from parry_mpi.core.estimate import Estimate
 from parry_mpi.core.events import (
     Committed,
     Effects,
@@ -34,10 +35,12 @@ from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.collecting import Collector
 from parry_mpi.runtime.committer import Commit, Committer, Done
 from parry_mpi.runtime.deadline import Deadline
+from parry_mpi.runtime.forecast import Forecast
 from parry_mpi.runtime.meaning import Meaning
 from parry_mpi.runtime.reception import Reception
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.runtime.signals import StopSignals
+from parry_mpi.runtime.waits import WATCH_MS
 from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
 from parry_mpi.store.rows import merge
 from parry_mpi.store.run_directory import RunDirectory
@@ -67,6 +70,9 @@ WARNINGS = {
     "bridge trouble": "WARNING: the bridge has trouble: {why}",
 }
 """What is told to the user beside the log: the run goes on, but not as it was meant to."""
+
+COMMITTING_MS = 1
+"""How often to look whether a commit has ended: what waits for it is the end of the run."""
 
 SHOW_MS = 200
 PUBLISH_MS = 1_000
@@ -154,6 +160,7 @@ class CoordinatorLoop:
         self._roots = RootSource(task, coordinator.state.counters)
         self._began_at_ms = clock.now_ms()
         self._deadline = deadline or Deadline()
+        self._forecast = Forecast(coordinator.state)
         self._meaning = Meaning(task.problem, draws=watchers.page is not None)
         self._enough = call(task.problem.enough)
         self._score: int | float | None = None
@@ -209,6 +216,14 @@ class CoordinatorLoop:
         self._transport.progress()
         return active
 
+    def due_at_ms(self) -> int:
+        """When the next turn should come at the latest, if nothing comes in."""
+        now_ms = clock.now_ms()
+        if self._in_flight is not None:
+            return now_ms + COMMITTING_MS
+        due_at_ms = min(now_ms + WATCH_MS, self._commit_at_ms)
+        return due_at_ms if self._wake_at_ms is None else min(due_at_ms, self._wake_at_ms)
+
     def stopped(self) -> None:
         """Note that everybody was let go: how long that took is what the next life plans with."""
         self._deadline.stopped(self._after_s())
@@ -223,7 +238,11 @@ class CoordinatorLoop:
 
     def view(self) -> View:
         """What the run looks like now."""
-        return view(self.coordinator, clock.now_ms())
+        return view(self.coordinator, clock.now_ms(), estimate=self._estimate(clock.now_ms()))
+
+    def _estimate(self, now_ms: int) -> Estimate | None:
+        """How large the tree seems to be; None when the run does not go on."""
+        return self._forecast.estimate(now_ms) if self.coordinator.phase is Phase.EXPLORING else None
 
     def _after_s(self) -> float:
         return (clock.now_ms() - self._began_at_ms) / 1000
@@ -318,6 +337,7 @@ class CoordinatorLoop:
         return effects
 
     def _carry_out(self, effects: Effects) -> None:
+        self._forecast.take(effects.records)
         for fold in effects.folds:
             value = self._collector.add(fold.value) if self._collector.collects else self._task.values.decode(fold.value)
             self.result = call(self._task.problem.add_result, self.result, value, fold.host)
@@ -394,7 +414,7 @@ class CoordinatorLoop:
     def _show(self, now_ms: int) -> None:
         if now_ms >= self._show_at_ms:
             self._show_at_ms = now_ms + SHOW_MS
-            self._watchers.show(view(self.coordinator, now_ms, with_lists=False))
+            self._watchers.show(view(self.coordinator, now_ms, with_lists=False, estimate=self._estimate(now_ms)))
         if now_ms >= self._publish_at_ms:
             self._publish_at_ms = now_ms + PUBLISH_MS
             self._committer.publish(self.told())
@@ -411,7 +431,9 @@ class CoordinatorLoop:
 
     def status(self) -> dict[str, object]:
         """What `parry-mpi status` shows, as plain data."""
-        seen = view(self.coordinator, clock.now_ms(), describe=self.reception.contributions.via)
+        now_ms = clock.now_ms()
+        via = self.reception.contributions.via
+        seen = view(self.coordinator, now_ms, describe=via, estimate=self._estimate(now_ms))
         return {
             "version": STATUS_VERSION,
             "time": clock.wall_s(),

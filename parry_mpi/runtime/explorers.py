@@ -42,6 +42,10 @@ class Explorer(Protocol):
         """Whether turn() explores by itself and should be called without a pause."""
 
     @property
+    def sending(self) -> bool:
+        """Whether part of an order is still to be sent to it, which turn() does."""
+
+    @property
     def able(self) -> bool:
         """Whether it can explore; a worker whose explorer cannot shows no sign of life."""
 
@@ -61,6 +65,7 @@ class InlineExplorer:
     """
 
     able = True
+    sending = False
 
     def __init__(self, task: Task, kernel: Explore | None) -> None:
         self._exploring = Exploring(task, kernel)
@@ -175,6 +180,10 @@ class ProcessExplorer:
             child.condemn()
             self._owe()
         return events
+
+    @property
+    def sending(self) -> bool:
+        return self._child.channel.sending
 
     @property
     def able(self) -> bool:

@@ -19,8 +19,9 @@ from parry_mpi.search import Exploration, SliceTuner
 from parry_mpi.searches import ExplorationError
 from parry_mpi.task import Task, call
 
-SLICE_MS = 5.0
-"""How long a slice should last: how soon an order is obeyed. Shorter slices cost speed, a call of a kernel being some 20 us."""
+SLICE_MS = 2.0
+"""How long a slice should last: how soon an order is obeyed. Shorter slices cost speed, what is around a call of a kernel being some
+40 us."""
 
 TELL_US = 20_000
 """What is better than all that was known is told at once, but not more often than this: a search may improve a thousand times at its

@@ -12,6 +12,8 @@ import os
 
 from parry_mpi.errors import ParryError
 from parry_mpi.job import WHOLE, Job
+from parry_mpi.kernels import compiled_wanted
+from parry_mpi.problem import overrides
 from parry_mpi.runtime import clock, processes
 from parry_mpi.search import Exploration
 from parry_mpi.searches import ExplorationError
@@ -63,9 +65,10 @@ def soon_over(task: Task) -> bool:
 
 
 def _free_to_choose(task: Task) -> bool:
-    """Whether the engine is left to us, and cannot change the answer."""
+    """Whether there may be a kernel to load, the engine is left to us, and it cannot change the answer."""
     problem = task.problem
-    return getattr(problem, ENGINE, None) == "auto" and ENGINE in problem.incidental
+    free = getattr(problem, ENGINE, None) == "auto" and ENGINE in problem.incidental
+    return free and overrides(type(problem), "kernel") and compiled_wanted("auto")
 
 
 def _over(task: Task) -> bool:

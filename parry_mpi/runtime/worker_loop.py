@@ -12,11 +12,15 @@ from parry_mpi.core.messages import Hello, Stop
 from parry_mpi.core.worker import Actions, Phase, Worker
 from parry_mpi.runtime import clock
 from parry_mpi.runtime.explorers import Explorer
+from parry_mpi.runtime.waits import WATCH_MS, rest
 from parry_mpi.transport.base import COORDINATOR, Transport
 from parry_mpi.wire import codec
 
 HEARTBEAT_MS = 1_000
 """How often a supervisor shows a sign of life. Fifteen missed ones mean that it is lost, unless the user says otherwise."""
+
+SENDING_MS = 1
+"""How long to rest while an order is too long to be posted in one piece."""
 
 
 class WorkerLoop:
@@ -65,6 +69,12 @@ class WorkerLoop:
             self._perform(self.worker.tick(clock.now_ms()))
         self._transport.progress()
         return active
+
+    def rest(self, backoff: clock.Backoff) -> None:
+        """Wait until there is something to do, or to look at."""
+        until_ms = clock.now_ms() + (SENDING_MS if self._explorer.sending else WATCH_MS)
+        due_at_ms = self.worker.wake_at_ms()
+        rest(self._transport, self._explorer.filenos(), backoff, until_ms if due_at_ms is None else min(until_ms, due_at_ms))
 
     def wait(self, pause_s: float) -> None:
         """Give the processor away for so long, or until the explorer has something to tell, or the coordinator."""

@@ -68,7 +68,7 @@ def work(
         if loop.turn() or loop.restless:
             backoff.active()
         else:
-            loop.wait(backoff.pause_s())
+            loop.rest(backoff)
     explorer.close()
     flush(transport)
     return transport, EXIT_COMPLETE

@@ -71,12 +71,14 @@ class DashboardAccess(msgspec.Struct, frozen=True, kw_only=True):
         host, port: where it listens.
         wanted: the host and the port that were asked for; a port that was taken then may be free now.
         token: whoever has it may watch.
+        machine: on which that is; ``write_dashboard_access`` fills it in.
     """
 
     host: str
     port: int
     wanted: tuple[str, int]
     token: str
+    machine: str = ""
 
 
 class _Version(msgspec.Struct):
@@ -145,6 +147,7 @@ def write_dashboard_access(run_dir: Path, access: DashboardAccess) -> None:
     """Say where this run can be watched, for its owner to read; what is said about the bridge stays. Raises as ``write_access``."""
     content = _content(run_dir)
     bridge = content if "host" in content else {}
+    access = msgspec.structs.replace(access, machine=this_process().host)
     _write(run_dir, {"version": ACCESS_VERSION} | bridge | {DASHBOARD: msgspec.to_builtins(access)})
 
 

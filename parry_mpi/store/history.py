@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -66,8 +65,12 @@ class History:
             _replace(self._path, samples)
         self._count = len(samples)
         self._last = samples[-1] if samples else None
+        if not samples:
+            return
+        from statistics import median  # noqa: PLC0415 it takes longer to load than a short run takes to begin
+
         gaps_s = [later["time"] - earlier["time"] for earlier, later in pairwise(samples) if earlier["life"] == later["life"]]
-        while gaps_s and self._distance_s * 1.5 < statistics.median(gaps_s):
+        while gaps_s and self._distance_s * 1.5 < median(gaps_s):
             self._distance_s *= 2
 
     def _due(self, status: Mapping[str, Any]) -> bool:

@@ -15,7 +15,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -106,7 +105,7 @@ class FolderLock:
     @classmethod
     def _create(cls, folder: Path, generation: int) -> FolderLock | None:
         """Create the lock file of a generation; None if another process did, or a higher one exists by now."""
-        holder = this_process(secrets.token_hex(16))
+        holder = this_process(os.urandom(16).hex())
         try:
             descriptor = _claim(folder, generation, holder)
         except FileExistsError:

@@ -6,9 +6,7 @@ This module must not change the file, nor create anything beside it: a commit th
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -178,6 +176,9 @@ def copied(path: Path) -> Iterator[Path]:
     Raises:
         CommitFailed: there is no room for it.
     """
+    import shutil  # noqa: PLC0415 seldom wanted, and slow to load: they know archives of all kinds
+    import tempfile  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory(prefix="parry_mpi-") as folder:
         copy = Path(folder) / path.name
         try:

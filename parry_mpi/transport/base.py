@@ -53,6 +53,9 @@ class Transport(Protocol):
     def failed_peers(self) -> set[Peer]:
         """Return the peers that became known to be gone since the last call; empty where nothing tells."""
 
+    def arrived(self) -> bool:
+        """Whether receive() may find something of which no file descriptor tells. Costs next to nothing, so it may be asked often."""
+
     def filenos(self) -> Iterable[int]:
         """Return file descriptors on which something arrives, to be waited on; none where only looking helps."""
 

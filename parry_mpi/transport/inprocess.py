@@ -53,6 +53,9 @@ class InProcessTransport:
     def failed_peers(self) -> set[Peer]:
         return set()
 
+    def arrived(self) -> bool:
+        return bool(self._incoming)
+
     def filenos(self) -> tuple[int, ...]:
         return ()
 

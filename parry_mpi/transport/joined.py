@@ -48,6 +48,9 @@ class JoinedTransport:
     def failed_peers(self) -> set[Peer]:
         return set().union(*(end.failed_peers() for end in self._ends))
 
+    def arrived(self) -> bool:
+        return any(end.arrived() for end in self._ends)
+
     def filenos(self) -> Iterable[int]:
         return [handle for end in self._ends for handle in end.filenos()]
 

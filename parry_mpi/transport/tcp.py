@@ -154,6 +154,10 @@ class TcpTransport:
     def connected(self) -> bool:
         return self.disconnected_since_ms is None
 
+    def arrived(self) -> bool:
+        """Whether something came in of which no file descriptor tells."""
+        return False
+
     def filenos(self) -> tuple[int, ...]:
         """File descriptors to wait on until something can be received; empty while there is no connection."""
         return () if self._socket is None or self._session is None else (self._socket.fileno(),)
@@ -214,7 +218,8 @@ class TcpTransport:
         """End the connection; whoever wants the last frames to arrive calls progress() until it says that nothing is left."""
         if self._closed:
             return
-        self.progress()
+        if self._socket is not None:  # whoever has no connection now needs none any more
+            self.progress()
         self._closed = True
         if self._socket is not None:
             # With something unread a closed socket answers by a reset, and what we said last might not be heard.

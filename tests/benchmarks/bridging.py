@@ -39,9 +39,9 @@ CHATTER_HZ = 20
 
 def bridge(setting: Setting) -> list[Row]:
     """Measure the bridge by itself, then runs that use it."""
-    seconds = setting.pick(5.0, 2.0, 0.2)
+    seconds = setting.pick(3.0, 1.0, 0.2)
     trips = {f"{count}": partial(_round_trips, seconds, count) for count in (1, CHATTERS)}
-    raw = interleaved(setting, "bridge", {"signing": partial(_signing, seconds), **trips})
+    raw = interleaved(setting.less(), "bridge", {"signing": partial(_signing, seconds), **trips})
     rows = [Row("bridge.sign_and_verify", "/s", raw["signing"])]
     limit = "one signature and its verification"
     for count in trips:
@@ -52,7 +52,7 @@ def bridge(setting: Setting) -> list[Row]:
 
 def _runs(setting: Setting) -> list[Row]:
     """Jobs that cost nothing: on ranks, outside, and on ranks while others keep the bridge busy."""
-    points = setting.pick(30_000_000, 3_000_000, 2_000)  # long enough for the clients' start not to matter
+    points = setting.pick(10_000_000, 3_000_000, 2_000)  # long enough for the clients' start not to matter
     words = (PROBLEMS + ":Nothing", f"points={points}")
     ways = {
         "ranks": partial(_run, setting, RANKS, words, 0),
@@ -60,7 +60,7 @@ def _runs(setting: Setting) -> list[Row]:
         "chatter": partial(_run, setting, RANKS, (*words, "--bridge", "127.0.0.1:0"), CHATTERS),
         "outside": partial(_outside, setting, (*words, "--bridge", "127.0.0.1:0")),
     }
-    measured = interleaved(setting, "bridge", ways)
+    measured = interleaved(setting.less(), "bridge", ways)
     if wrong := [each.result for runs in measured.values() for each in runs if each.result != points]:
         raise MeasurementError(f"{points} jobs were counted as {wrong}")
     speed = {name: [points / each.working_s for each in runs] for name, runs in measured.items()}

@@ -26,14 +26,28 @@ SPEEDS: dict[str, Callable[[Run], float]] = {
 }
 
 
+AGAINST_ONE = frozenset({"queens", "semigroups"})
+"""With which trees two workers are compared with one as well; the others would take as long again."""
+
+
 def queens(setting: Setting, n: int = 15) -> Case:
     """Many small nodes, an even tree."""
     return ("jobs/queens.py", setting.pick(f"n={n}", "n=14", "n=9"))
 
 
 def even_tree(setting: Setting) -> Case:
-    """UTS T1L: nodes of a microsecond, a geometric tree."""
-    return ("jobs/uts.py", *setting.pick(("tree=T1L",), ("tree=T1",), ("tree=T1", "d=6")))
+    """UTS T1L but for its last level: nodes of a tenth of a microsecond, a geometric tree."""
+    return ("jobs/uts.py", *setting.pick(("tree=T1L", "d=12"), ("tree=T1",), ("tree=T1", "d=6")))
+
+
+def cyclic_tree(setting: Setting) -> Case:
+    """UTS T2L: a geometric tree that is broad at some depths and narrow at others."""
+    return ("jobs/uts.py", *setting.pick(("tree=T2L",), ("tree=T2",), ("tree=T2", "d=8")))
+
+
+def short_tree(setting: Setting) -> Case:
+    """UTS T3: over in a quarter of a second on two workers, so that what is not exploring shows."""
+    return ("jobs/uts.py", *setting.pick(("tree=T3",), ("tree=T3",), ("tree=T3", "b=10")))
 
 
 def uneven_tree(setting: Setting) -> Case:
@@ -41,9 +55,9 @@ def uneven_tree(setting: Setting) -> Case:
     return ("jobs/uts.py", *setting.pick(("tree=T3L",), ("tree=T3",), ("tree=T3", "b=10")))
 
 
-def semigroups(setting: Setting) -> Case:
+def semigroups(setting: Setting, genus: int = 33) -> Case:
     """Nodes of 300 bytes."""
-    return ("jobs/semigroups.py", setting.pick("genus=35", "genus=30", "genus=15"))
+    return ("jobs/semigroups.py", setting.pick(f"genus={genus}", "genus=30", "genus=15"))
 
 
 def kernels(setting: Setting) -> list[Row]:
@@ -61,27 +75,34 @@ def kernels(setting: Setting) -> list[Row]:
 
 
 def two(setting: Setting) -> list[Row]:
-    """Compare two workers with two bare kernels side by side, which share caches and clock speed as the workers do."""
+    """Compare two workers with two bare kernels side by side, which share caches and clock speed as the workers do, and with one."""
     rows = []
     cases = {
         "queens": queens(setting, 16),
-        "uts": even_tree(setting),
-        "uneven": uneven_tree(setting),
-        "semigroups": semigroups(setting),
+        "uts_T3L": uneven_tree(setting),
+        "uts_T2L": cyclic_tree(setting),
+        "semigroups": semigroups(setting, 32),
+        "uts_T3": short_tree(setting),
     }
     for name, case in cases.items():
         ways: dict[str, Callable[[], Any]] = {"bare": partial(bare, 2, *case), "ranks": partial(run, setting, 3, *case)}
+        if name in AGAINST_ONE:
+            ways["one"] = partial(run, setting, 2, *case)
         measured = _measured(setting, f"two.{name}", ways)
+        ones = measured.pop("one", [])
         rows += _compared(f"two.{name}", measured, "two bare kernels side by side", goal=">= 0.97")
+        if ones:
+            both, alone = ([SPEEDS["working"](each) for each in runs] for runs in (measured["ranks"], ones))
+            rows.append(Row(f"two.{name}.against_one", "nodes/s", both, alone, "1 + 1 ranks", "2, less what two share"))
     return rows
 
 
 def isolation(setting: Setting) -> list[Row]:
     """Compare explorers in a process of their own with explorers in the rank's, on two workers."""
     rows = []
-    for name, case in {"queens": queens(setting, 16), "uneven": uneven_tree(setting)}.items():
+    for name, case in {"queens": queens(setting), "uneven": short_tree(setting)}.items():
         ways = {way: partial(run, setting, 3, *case, "--isolation", way) for way in ("none", "process")}
-        measured = _measured(setting, f"isolation.{name}", ways)
+        measured = _measured(setting.less(), f"isolation.{name}", ways)
         base = "--isolation none"
         for speed, of in SPEEDS.items():
             without, isolated = ([of(each) for each in measured[way]] for way in ("none", "process"))

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -55,6 +55,10 @@ class Setting:
     scratch: Path
     say: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
+
+    def less(self) -> Setting:
+        """The same with at most three repetitions, for what is compared with nothing, or takes long."""
+        return replace(self, repetitions=min(3, self.repetitions))
 
     def note(self, text: str) -> None:
         """Have something told beside the figures of the benchmark that is being measured."""

@@ -23,7 +23,7 @@ GOAL = "< 100 ms, later median 5 and p99 25"
 
 def share(setting: Setting) -> list[Row]:
     """Measure the time from asking to getting, for explorers in a process of their own and in the rank's."""
-    batons = setting.pick(500, 150, 8)
+    batons = setting.pick(250, 100, 8)
     measured = interleaved(
         setting, "share", {isolation: partial(_waits_ms, setting, batons, isolation) for isolation in ("process", "none")}
     )

@@ -1,4 +1,4 @@
-"""Benchmarks of many small jobs: how many a second, and what a great number of them costs rank 0 in memory.
+"""Benchmark of a long sweep: what a great number of small jobs costs rank 0 in memory.
 
 This module must not judge.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.benchmarks.harness import MeasurementError, Row, Setting, interleaved
-from tests.benchmarks.running import DEADLINE_S, PROBLEMS, going, peak_bytes, pids_by_rank, run
+from tests.benchmarks.running import DEADLINE_S, going, peak_bytes, pids_by_rank
 from tests.support.commands import wait_until
 
 SOURCES = ("index", "generator")
@@ -18,28 +18,12 @@ RANKS = 3
 MEGABYTE = 1e6
 
 
-def small(setting: Setting) -> list[Row]:
-    """Count jobs that cost nothing, by index and out of a generator."""
-    points = setting.pick(1_000_000, 200_000, 2_000)
-    words = (PROBLEMS + ":Nothing", f"points={points}")
-    measured = interleaved(
-        setting, "small", {source: partial(run, setting, RANKS, *words, f"source={source}") for source in SOURCES}
-    )
-    if wrong := [each.result for runs in measured.values() for each in runs if each.result != points]:
-        raise MeasurementError(f"{points} jobs were counted as {wrong}")
-    rows = []
-    for source, runs in measured.items():
-        rows.append(Row(f"small.{source}.working", "jobs/s", [points / each.working_s for each in runs]))
-        rows.append(Row(f"small.{source}.seconds", "jobs/s", [points / each.seconds for each in runs]))
-    return rows
-
-
 def memory(setting: Setting) -> list[Row]:
     """Measure the most memory that rank 0 ever has in a long sweep, and compare it with a short one."""
-    points = setting.pick(10_000_000, 1_000_000, 10_000)
+    points = setting.pick(2_000_000, 500_000, 10_000)
     ways = {"short": partial(_peak_mb, setting, "points=1000")}
     ways |= {source: partial(_peak_mb, setting, f"points={points}", f"source={source}") for source in SOURCES}
-    measured = interleaved(setting, "memory", ways)
+    measured = interleaved(setting.less(), "memory", ways)
     against = "a sweep of 1000 points"
     return [
         Row("memory.short", "MB", measured["short"]),

@@ -28,7 +28,7 @@ def idle(setting: Setting) -> list[Row]:
     sleeping = (PROBLEMS + ":Sleeper", "seconds=3600")
     busy = ("jobs/queens.py", "n=19")  # for hours: it is killed when it was watched
     measured = interleaved(
-        setting,
+        setting.less(),
         "idle",
         {
             "waiting": partial(_shares, setting, IDLE_RANKS, 1, *sleeping),

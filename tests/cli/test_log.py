@@ -7,11 +7,13 @@ import functools
 import json
 import re
 import time
+from itertools import chain, count, repeat
 
 import pytest
 from click.testing import CliRunner
 from support.commands import ROOT
 
+from parry_mpi.cli import log as module
 from parry_mpi.cli.events import BAD, EVENTS, GOOD, STRANGE, colour_of, in_words
 from parry_mpi.cli.log import begin_of, command, line
 from parry_mpi.errors import UsageError
@@ -90,6 +92,39 @@ def test_wrong_time(since):
 def test_time_is_local():
     """Protects who writes a time as the log shows it."""
     assert clock.wall_s_of(STAMP) == begin_of("2026-11-22T14:30:00.250") == begin_of(" 2026-11-22 14:30:00.250")
+
+
+@pytest.fixture
+def following(folder, monkeypatch):
+    """A run that is alive for two looks; in every pause something happens, or what the test says."""
+    alive = chain([True, True], repeat(False))
+    written = EventLog(folder / "log.jsonl")
+    monkeypatch.setattr(module, "read_status", lambda _folder: {"live": next(alive)})
+    monkeypatch.setattr(module.clock, "now_ms", count().__next__)
+    monkeypatch.setattr(module.clock, "sleep", lambda _seconds: written.write("shared", worker=1, lease=2, jobs=3))
+    monkeypatch.setattr(module, "LIVE_MS", 2)
+    yield
+    written.close()
+
+
+@pytest.mark.usefixtures("following")
+def test_follow_until_the_run_ends(folder):
+    """Protects who waits for something to happen: what comes is shown, to the last event, and then it is over."""
+    before = ["joined", "joined", "killed", "outside refused", "left"]
+    found = names(folder, "--follow")
+    assert before == found[:5]
+    assert {"shared"} == set(found[5:])
+
+
+@pytest.mark.usefixtures("following")
+def test_follow_until_interrupted(folder, monkeypatch):
+    """Protects who ends it with Ctrl-C: that is no error."""
+
+    def interrupted(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.clock, "sleep", interrupted)
+    assert ["joined", "joined", "killed", "outside refused", "left"] == names(folder, "--follow")
 
 
 def test_no_colour_but_on_a_terminal(folder):

@@ -40,7 +40,7 @@ ACCESS = Access(
 )
 
 
-WATCHED = DashboardAccess(host="127.0.0.1", port=8001, wanted=("127.0.0.1", 8000), token="t" * 32)
+WATCHED = DashboardAccess(host="127.0.0.1", port=8001, wanted=("127.0.0.1", 8000), token="t" * 32, machine=this_process().host)
 
 
 def public_key(number, comment=""):

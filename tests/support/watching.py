@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import json
 import math
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,18 @@ from support.commands import alive, wait_until
 TOKEN = "made-up-token-of-some-length"  # noqa: S105
 
 FACTS = {"title": "Queens n=12", "problem": "queens:Queens", "parameters": {"n": 12}, "run_dir": "/somewhere/runs/queens-n=12"}
+
+
+START_S = 60
+"""A loaded machine takes its time to start Python."""
+
+
+def quiet_port() -> int:
+    """A port that is free now, and that nobody is given who asks for any: it is still free when a run comes back for it."""
+    for port in range(20_000 + os.getpid() % 9_000, 30_000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 def workers(count: int, moment: int = 0) -> list[dict[str, Any]]:
@@ -104,7 +118,7 @@ class Answer:
 
 def get(port: int, path: str, *, method: str = "GET", **headers: str) -> Answer:
     """Ask a dashboard on this machine."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_S)
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
@@ -137,4 +151,4 @@ def shown(dashboard: Dashboard, told: dict[str, Any]) -> None:
         return answer.code == 200 and answer.json["time"] == told["time"]
 
     dashboard.show(told)
-    wait_until(is_there, "the status was shown")
+    wait_until(is_there, "the status was shown", START_S)

@@ -210,3 +210,13 @@ def test_wrong_use(stage):
     stage.end.close(orderly=False, code=0)
     with pytest.raises(LocalProtocolError, match="after the end"):
         stage.end.send(COORDINATOR, b"")
+
+
+def test_close_looks_for_nobody(stage):
+    """Protects a worker that comes when the run is over: it hears so once, and ends in good order."""
+    stage.address = None
+    stage.end.receive()
+    asked_count = stage.asked_count
+    stage.now_ms += 3_600_000
+    stage.end.close(orderly=True, code=0)
+    assert asked_count == stage.asked_count

@@ -104,6 +104,30 @@ def test_headers():
     assert [] == re.findall(r"<style|<script(?![^>]*src=)|\son\w+=|\sstyle=|https?:", page)
 
 
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb. Source: WCAG 2.2, https://www.w3.org/TR/WCAG22/#dfn-relative-luminance."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("ink", "ground"),
+    [
+        *[(ink, ground) for ink in ("ink", "soft", "accent", "bad") for ground in ("card", "ground")],
+        *[("ink", "accent-soft"), ("good", "good-soft"), ("warn", "warn-soft"), ("bad", "bad-soft")],
+    ],
+)
+def test_contrast(scheme, ink, ground):
+    """Protects readers with weak eyes: all text has the contrast of WCAG 2 AA on its ground, in both schemes."""
+    style = ask(f"/static/style.css?token={TOKEN}").body.decode()
+    light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", light if scheme == "light" else dark))
+    brighter, darker = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+    assert (brighter + 0.05) / (darker + 0.05) >= 4.5
+
+
 def test_files():
     """Protects offline use: each file that the page names is ours and is there, with its type."""
     page = ask(f"/?token={TOKEN}").body.decode()

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from support.commands import wait_until
 from support.disk import QUEENS
+from support.gates import events
 from support.toys import ROOT, binary
 
 from parry_mpi.core.coordinator import Coordinator
@@ -49,14 +50,14 @@ ME = WorkerId(1)
 class Setup:
     """A coordinator's loop over a real run directory, with us as its only worker."""
 
-    def __init__(self, path, task: Task, hub=None, gate=None, **settings) -> None:
+    def __init__(self, path, task: Task, hub=None, gate=None, page=None, **settings) -> None:
         self.hub, self.end = inprocess.pair()
         self.directory = RunDirectory.open(path, QUEENS)
         self.warnings: list[str] = []
         self.stop = StopSignals().__enter__()
         coordinator = Coordinator(State(), Settings("f", **settings))
         self.directory.initialize(coordinator.state.take_changes(), task.values.encode(0))
-        watchers = Watchers(lambda view: None, self.warnings.append, gate)
+        watchers = Watchers(lambda view: None, self.warnings.append, gate, page)
         self.loop = CoordinatorLoop(coordinator, task, 0, hub or self.hub, self.directory, self.stop, watchers)
         self.loop.begin()
 
@@ -124,8 +125,9 @@ def test_committed_now_and_then(make, tmp_path):
 
 
 def test_failed_commits(make, tmp_path, monkeypatch):
-    """Protects what a full disk refused: it comes with the next commit that succeeds, and the user is told each time."""
+    """Protects what a full disk refused: it comes with the next commit that succeeds, and user and log are told each time."""
     monkeypatch.setattr(module, "RETRY_MS", 10)
+    monkeypatch.setattr(module, "SLOW_COMMIT_MS", 0)
     setup = make()
     setup.join()
     commit = setup.directory.commit
@@ -142,6 +144,8 @@ def test_failed_commits(make, tmp_path, monkeypatch):
     monkeypatch.setattr(setup.directory, "commit", commit)
     setup.turn_until(lambda: setup.loop.ended, "it ended")
     assert 127 == msgspec.msgpack.decode(read_result(tmp_path / "run").result)
+    assert {"why": "no room"}.items() <= events(tmp_path / "run", "commit failed")[-1].items()
+    assert events(tmp_path / "run", "slow commit")
 
 
 @pytest.mark.parametrize("error", [StoreCorrupt("damaged"), ZeroDivisionError("a bug")])
@@ -313,6 +317,37 @@ def test_failures():
     told = failure_of(ProblemError("no", details="Traceback", node="5", host="node7"), "here")
     assert ("no", "Traceback", "5") == (told.error, told.details, told.node)
     assert "here" == failure_of(ProblemError("no"), "here").host
+
+
+class Page:
+    """Keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[dict] = []
+        self.progressed = 0
+
+    def show(self, status):
+        self.shown.append(status)
+
+    def progress(self, now_ms):
+        self.progressed += 1
+
+
+def test_page(make, tmp_path, monkeypatch):
+    """Protects whoever watches: the page is handed all that is known, the folder's file no more workers than it can bear."""
+    monkeypatch.setattr(module, "PUBLISH_MS", 0)
+    monkeypatch.setattr(module, "PUBLISHED_WORKERS_MAX", 0)
+    page = Page()
+    setup = make(page=page)
+    setup.join()
+    setup.report(3, remaining=(ROOT,))
+    setup.turn_until(lambda: page.shown[-1]["result_text"] == "3", "the result was shown")
+    told = page.shown[-1]
+    assert (1, "", [[0, 0, 1]]) == (told["version"], told["result_html"], [list(row) for row in told["by_depth"]])
+    assert f"rank {inprocess.WORKER}" == told["workers_list"][0]["via"]
+    assert page.progressed >= len(page.shown)
+    setup.turn_until((tmp_path / "run" / "status.json").exists, "the status was published")
+    assert msgspec.json.decode((tmp_path / "run" / "status.json").read_bytes())["status"]["workers_list"] == []
 
 
 def test_status(make):

@@ -26,6 +26,9 @@ class Chain(Enumeration[int, int]):
 
     incidental = frozenset({"engine"})
 
+    def kernel(self) -> None:
+        raise AssertionError("a kernel was made")
+
     def roots(self) -> list[int]:
         return [1]
 
@@ -51,9 +54,24 @@ class Endless(Chain):
         return iter([1])
 
 
+class Plain(Enumeration[int, int]):
+    """One that has no kernel."""
+
+    engine: Engine = "auto"
+
+    incidental = frozenset({"engine"})
+
+    def roots(self) -> list[int]:
+        return [1]
+
+    def value(self, node: int) -> int:
+        return 1
+
+
 @pytest.fixture(autouse=True)
 def patient(monkeypatch):
     """The machine may be busy: no answer here depends on how fast it is."""
+    monkeypatch.setattr(scouting, "compiled_wanted", lambda engine: True)
     monkeypatch.setattr(scouting, "SCOUT_MS", LONG_MS)
     monkeypatch.setattr(scouting, "WAIT_S", LONG_MS / 1000)
 
@@ -83,7 +101,13 @@ def test_a_scout_that_hangs_is_ended(monkeypatch):
     assert not children(os.getpid())
 
 
-@pytest.mark.parametrize("problem", [Chain(engine="python"), Chain(engine="numba"), Deciding(), Endless()])
+def test_without_numba_nobody_is_sent(monkeypatch):
+    """Protects the start where no kernel can be compiled: there is nothing to find out."""
+    monkeypatch.setattr(scouting, "compiled_wanted", lambda engine: False)
+    assert soon_over(Task(Chain())) is False
+
+
+@pytest.mark.parametrize("problem", [Chain(engine="python"), Chain(engine="numba"), Deciding(), Endless(), Plain()])
 def test_an_engine_that_was_chosen_is_used(problem):
     """Protects the user's word: only where the engine is left to us, and makes no difference, may the kernel be left out."""
     assert soon_over(Task(problem)) is False

@@ -23,6 +23,7 @@ class ToldExplorer:
 
     def __init__(self) -> None:
         self.able = True
+        self.sending = False
         self.orders: list[ToExplorer] = []
         self.tells: list[FromExplorer] = []
 

@@ -36,9 +36,7 @@ def test_best_bounds_first(world, tmp_path):
     """Protects the answer from the order: with the best bounds first, and a gap, the optimum is missed by less than it, and bounded."""
     words = ("golomb.py", "n=8", "engine=python", "gap=2", "--order", "bound", "--json")
     shutil.copy(ROOT / "jobs" / "golomb.py", tmp_path)
-    for seconds in ("0.7", "100"):
-        ended = world.run(tmp_path, "run", *words, "--stop-after", seconds)
-        assert ended.answer["bound"] is None or ended.answer["bound"] <= 34
+    ended = world.run(tmp_path, "run", *words)
     assert ended.code == 0, ended
     assert (2, True) == (ended.answer["parameters"]["gap"], ended.answer["complete"])
     assert ended.answer["result"]["objective"] in {34, 35}
@@ -51,7 +49,7 @@ def test_explorer_dies_with_the_optimum(world, tmp_path):
     """Protects the proof: what an explorer found and could not tell is found again, and leaves out what it should elsewhere."""
     shutil.copy(ROOT / "jobs" / "golomb.py", tmp_path)
     (tmp_path / "dying.py").write_text(DYING)
-    ended = world.run(tmp_path, "run", "dying.py:Dying", "n=8", "--run-dir", "here", "--json")
+    ended = world.run(tmp_path, "run", "dying.py:Dying", "n=8", "engine=python", "--run-dir", "here", "--json")
     assert ended.code == 0, ended
     best = ended.answer["result"]
     distances = {right - left for left, right in itertools.combinations(best["solution"], 2)}

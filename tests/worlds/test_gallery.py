@@ -193,4 +193,5 @@ def test_known_answers_with_a_kill(world, tmp_path):
         assert (0, True) == (finished.code, answer["complete"]), finished
         assert each.right(answer["result"], folder), finished
         assert answer["killings"] >= 1
+        assert len(events(folder / "here", "finished")) == 1
         assert any("SIGKILL" in event["why"] for event in events(folder / "here", "killed")), events(folder / "here", "killed")

@@ -10,16 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import chaos, commands
+from support import chaos, commands, joining
 from support.chaos import World, nodes_on_disk, of_role
-from support.commands import Started, parry_mpi, run, started, wait_until
+from support.commands import Started, parry_mpi, run, wait_until
+from support.gates import events as events_in
+from support.joining import workers
 from support.problem_files import nodes_of, trouble_file
 
 DEPTH = 13
 SLOW = (f"depth={DEPTH}", "pause_ms=2.0", "hurry={folder}/hurry")
 """It would take half a minute, but for the file that makes it hurry once what was to happen has happened."""
 
-TIMEOUT = ("--heartbeat-timeout", "2")
 ALONE = World(None)
 RANKS = World(commands.mpis()[0], 2)
 
@@ -32,26 +33,12 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def words(folder: Path) -> tuple[str, ...]:
-    slow = tuple(word.format(folder=folder) for word in SLOW)
-    return ("run", "trouble.py", *slow, "--run-dir", "here", "--json", "--bridge", "127.0.0.1:0", *TIMEOUT)
-
-
 @contextlib.contextmanager
 def open_run(world: World, folder: Path) -> Iterator[Started]:
-    """Start a run that workers can join; return once they can."""
-    with world.started(folder, *words(folder)) as command:
-        wait_until(lambda: (folder / "here" / "access.json").exists() or not command.running, "workers could join", 60)
-        assert command.running, command.stderr
+    """Start a run that takes its time; return once workers can join it."""
+    slow = (word.format(folder=folder) for word in SLOW)
+    with joining.open_run(world, folder, "trouble.py", *slow, *joining.SOON) as command:
         yield command
-
-
-@contextlib.contextmanager
-def workers(folder: Path, processes: int = 1, *options: str) -> Iterator[Started]:
-    """Start workers in another folder, which find the run by its own."""
-    command = parry_mpi("worker", "--run-dir", folder / "here", "--processes", str(processes), "--wait", "60s", *options)
-    with started(command, folder=folder / "elsewhere") as begun:
-        yield begun
 
 
 def status(folder: Path) -> dict:
@@ -60,8 +47,7 @@ def status(folder: Path) -> dict:
 
 def events(folder: Path, name: str) -> list[dict]:
     """What the log says of one kind."""
-    lines = (folder / "here" / "log.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == name]
+    return events_in(folder / "here", name)
 
 
 def wait_for_workers(folder: Path, count: int) -> None:
@@ -172,6 +158,7 @@ def test_stopped_run_goes_on(folder):
             wait_for_workers(folder, 1)
             os.kill(command.pid, signal.SIGTERM)
             assert command.wait().code == 75
+        assert ["SIGTERM"] == [event["why"] for event in events(folder, "stopped")]
         wait_until(lambda: "waiting" in outside.stderr, "it said that it waits")
         with open_run(ALONE, folder) as command:
             wait_for_workers(folder, 1)

@@ -11,13 +11,13 @@ import pytest
 from support import chaos, watching
 from support.commands import Started, alive, command_line, descendants, parry_mpi, run, started, wait_until
 from support.problem_files import nodes_of, trouble_file
+from support.watching import START_S
 
 from parry_mpi.store.access import DashboardAccess, read_dashboard_access
 
-DEPTH = 11
+DEPTH = 15
+"""It would take minutes, but for the file that makes it hurry."""
 WORDS = ("run", "trouble.py", f"depth={DEPTH}", "pause_ms=4", "hurry=hurry", "--run-dir", "here", "--json")
-START_S = 60
-"""A loaded machine takes its time to start Python twice."""
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def dashboards(command: Started) -> list[int]:
 
 def test_across_lives(folder):
     """Protects open pages and the run: kill -9 ends the dashboard with rank 0; the same command brings it back at the same address."""
-    command = parry_mpi(*WORDS, "--dashboard", "127.0.0.1:0")
+    command = parry_mpi(*WORDS, "--dashboard", f"127.0.0.1:{watching.quiet_port()}")
     with started(command, folder=folder) as first:
         access = watched(first, folder)
         assert 0o600 == stat.S_IMODE((folder / "here" / "access.json").stat().st_mode)

@@ -146,6 +146,9 @@ class BridgeTransport:
         """A file descriptor to wait on until something can be received; -1 once the bridge process is gone."""
         return -1 if self._lost or self._closed else self._socket.fileno()
 
+    def arrived(self) -> bool:
+        return False
+
     def filenos(self) -> tuple[int, ...]:
         return () if self._lost or self._closed else (self._socket.fileno(),)
 
