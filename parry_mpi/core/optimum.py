@@ -6,6 +6,7 @@ This module must not change anything.
 from __future__ import annotations
 
 import math
+from typing import TypedDict
 
 from parry_mpi.core.bounds import Score
 from parry_mpi.core.policy import Settings
@@ -32,8 +33,21 @@ def proven_bound(state: State, volatile: Volatile, settings: Settings) -> Score 
     return bound if volatile.proven is None else max(bound, volatile.proven)
 
 
-def objective_of(score: Score | None, settings: Settings) -> Score | None:
-    """Return a score of an optimisation as an objective, in the user's own sense; None for what is no number to show."""
-    if settings.sense is None or score is None or math.isinf(score):
-        return None
-    return -score if settings.sense == "max" else score
+class Optimum(TypedDict):
+    """What there is to show: the sense of the optimisation, how good the best solution is, and what none can be better than."""
+
+    sense: str | None
+    objective: Score | None
+    bound: Score | None
+
+
+def optimum(state: State, volatile: Volatile, settings: Settings) -> Optimum:
+    """Return what is known, in the user's own sense; None for what is not known, for infinity, and if there is no optimum."""
+
+    def shown(score: Score | None) -> Score | None:
+        if settings.sense is None or score is None or math.isinf(score):
+            return None
+        return -score if settings.sense == "max" else score
+
+    bound = proven_bound(state, volatile, settings)
+    return {"sense": settings.sense, "objective": shown(volatile.incumbent), "bound": shown(bound)}

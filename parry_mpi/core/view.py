@@ -13,7 +13,7 @@ import msgspec
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.estimate import Estimate
 from parry_mpi.core.ids import Peer
-from parry_mpi.core.optimum import objective_of, proven_bound
+from parry_mpi.core.optimum import optimum
 from parry_mpi.core.state import State
 from parry_mpi.core.volatile import Volatile, Worker
 from parry_mpi.job import WHOLE
@@ -169,9 +169,7 @@ def view(
             QuarantinedView(each.error, each.details[-DETAILS_LENGTH_MAX:], each.host, each.job.killed, each.job.depth)
             for each in islice(state.quarantined.values(), QUARANTINED_SHOWN_MAX if with_lists else 0)
         ),
-        sense=coordinator.settings.sense,
-        objective=objective_of(volatile.incumbent, coordinator.settings),
-        bound=objective_of(proven_bound(state, volatile, coordinator.settings), coordinator.settings),
+        **optimum(state, volatile, coordinator.settings),
     )
 
 
