@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 
 from hypothesis import given, settings
@@ -138,25 +137,27 @@ def test_whole_runs(seed, nodes, hands_count, slices):
     farm = Farm(Digits(seed=seed, nodes=nodes, roots_count=1 + seed % nodes, indexed=bool(seed % 2)), hands_count, 2, slices)
     draw = random.Random(seed)
     estimator = Estimator(State())
-    estimator._state = farm.coordinator.state
+    estimator._state = farm.coordinator.state  # what the farm did before it was asked is taken in now
+
+    def take(some_effects) -> None:
+        for effects in some_effects:
+            for record in effects.records:
+                estimator.take(record)
+
+    take(farm.early)
     share = 0
-    for effects in itertools.chain(tuple(farm.early), farm.run()):
-        for record in effects.records:
-            estimator.take(record)
+    for effects in farm.run():
+        take([effects])
         state = farm.coordinator.state
         assert share <= state.explored_weight
         share = state.explored_weight
         if (found := estimator.estimate()) is not None:
             assert state.counters.nodes <= found.nodes_low <= found.nodes <= found.nodes_high
         if draw.random() < 0.03:
-            for lost in farm.lose():
-                for record in lost.records:
-                    estimator.take(record)
+            take(farm.lose())
             farm.early.clear()
             farm.join()
-            for joined in farm.early:
-                for record in joined.records:
-                    estimator.take(record)
+            take(farm.early)
     assert (WHOLE, Estimate(nodes, nodes, nodes)) == (share, estimator.estimate())
     assert len(estimator._batches.pieces) <= BATCHES_MAX
     assert not estimator._held
