@@ -174,8 +174,23 @@ def stack_kernel(
     if not compiled_wanted(getattr(problem, "engine", "auto")):
         return None
     assert problem.node_dtype is not None, "a stack is an array of records"
-    machine_code, stack = compiled(function), Stack(problem.node_dtype, room)
+    machine_code = compiled(function)
     known_before = set(getattr(machine_code, "overloads", ()))
+    kernel_of = functools.partial(_over_stack, Stack(problem.node_dtype, room), arguments, value, worst, words)
+    # An empty call loads the machine code, once for all the processes forked from this one.
+    kernel_of(machine_code)(np.empty(0, problem.node_dtype), 0)
+    return kernel_of(_entry(machine_code, known_before))
+
+
+def _over_stack(
+    stack: Stack,
+    arguments: tuple[Any, ...],
+    value: Callable[[Any], Any] | None,
+    worst: int | None,
+    words: bool,  # noqa: FBT001 as stack_kernel() got it, by name
+    machine_code: Callable[..., Any],
+) -> Explore:
+    """Return the kernel that calls this machine code; the other arguments are those of stack_kernel()."""
 
     def explore(frontier: Any, budget: int, incumbent: float | None = None) -> Slice:
         nodes = stack.load(frontier)
@@ -185,8 +200,6 @@ def stack_kernel(
         worth = found if value is None else value(found)
         return Slice(None if known and worth.objective == known[0] else worth, nodes[:height], explored, lowest)
 
-    explore(np.empty(0, problem.node_dtype), 0)  # loads the machine code, once for all the processes forked from this one
-    machine_code = _entry(machine_code, known_before)
     return explore
 
 

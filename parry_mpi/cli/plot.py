@@ -158,7 +158,7 @@ def _draw_workers(chart: Axes, times: list[float], samples: list[dict[str, Any]]
     workers, busy = [sample["workers"] for sample in samples], [sample["busy"] for sample in samples]
     chart.fill_between(times, workers, step="mid", color=GREY, alpha=0.3, linewidth=0, label="connected")
     chart.fill_between(times, busy, step="mid", color=BLUE, alpha=0.8, linewidth=0, label="busy")
-    chart.set_ylim(0, 1.15 * max(1, *workers))
+    chart.set_ylim(0, 1.35 * max(1, *workers))
     chart.set_ylabel("workers")
     chart.yaxis.set_major_locator(MaxNLocator(integer=True))
     chart.set_title(f"utilisation {utilisation(times, samples):.1%}", fontsize=10, loc="right")

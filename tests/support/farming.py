@@ -15,6 +15,7 @@ from parry_mpi.core.ids import LeaseId, Peer, WorkerId
 from parry_mpi.core.messages import Bundle, Die, FromWorker, GetJob, Hello, Incumbent, Report, Share, Welcome
 from parry_mpi.core.policy import Settings
 from parry_mpi.core.state import State
+from parry_mpi.data import Gathered
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.search import Exploration
 from parry_mpi.task import Task
@@ -52,7 +53,8 @@ class Farm:
 
     Attributes:
         coordinator: as it is now.
-        result: what was found so far.
+        result: what was found so far; of a collection only how much.
+        early: what the steps led to in which workers joined, before run() or between its steps.
     """
 
     def __init__(self, problem: Any, hands_count: int = 2, slice_nodes: int = 50, slices_per_report: int = 25) -> None:
@@ -117,7 +119,8 @@ class Farm:
             found = exploration.take_found()
             hand.seq += 1
             hand.slices, hand.asked = 0, False
-            value = self._task.values.encode(found.value) if found.nodes else b""
+            worth = found.value.count if isinstance(found.value, Gathered) else found.value
+            value = self._task.values.encode(worth) if found.nodes else b""
             done_us = found.nodes * 1000 * SLICE_MS // self._slice_nodes
             remaining = exploration.remaining()
             assert hand.lease is not None
