@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -58,7 +58,7 @@ def nothing(_node: int) -> int:
 class Halving(Optimisation[tuple[float, float], None]):
     """The example of pybnb's README: the width of an interval that is halved again and again, until the bound is near enough."""
 
-    gap: ClassVar[float] = 1e-11
+    gap: float = 1e-11
 
     def roots(self) -> list[tuple[float, float]]:
         return [(0.0, 1.0)]
