@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from parry_mpi.cli.telling import say
-from parry_mpi.cli.terminal import find_terminal, takes_more
+from parry_mpi.cli.terminal import takes_more
 from parry_mpi.cli.wording import count_text, estimate_text, optimum_text, share_text, time_text
 from parry_mpi.core.view import View
 from parry_mpi.runtime import clock
@@ -56,16 +56,6 @@ class Display:
         self._began_at_ms = clock.now_ms()
         self._next_at_ms = self._began_at_ms + (0 if terminal else FIRST_LINE_MS)
         self._latest: collections.deque[tuple[int, int]] = collections.deque()
-
-    @classmethod
-    def on_stderr(cls, title: str) -> Display:
-        """Return a display on the terminal on which somebody watches, or else for a file."""
-        return cls(title, find_terminal(), sys.stderr)
-
-    @property
-    def watched(self) -> bool:
-        """Whether somebody watches on a terminal."""
-        return self._terminal is not None
 
     def show(self, view: View) -> None:
         """Show how far the run is, if it is time to. Never raises."""

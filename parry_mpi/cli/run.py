@@ -123,6 +123,6 @@ def command(
         from parry_mpi.cli.following import follow  # noqa: PLC0415
 
         return follow(request)
-    from parry_mpi.cli import session  # noqa: PLC0415
+    from parry_mpi.cli import leading  # noqa: PLC0415
 
-    return session.run(request)
+    return leading.run(request)

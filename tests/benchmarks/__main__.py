@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -45,6 +46,7 @@ OUTPUT = ROOT / "build" / "benchmarks.json"
 
 def main() -> int:
     """Be the command."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
     options = _options()
     if options.render:
         _present(json.loads(options.output.read_text()), options)

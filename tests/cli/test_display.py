@@ -9,6 +9,7 @@ import pytest
 
 from parry_mpi.cli.display import FIRST_LINE_MS, LINE_MS, Display, facts
 from parry_mpi.cli.terminal import find_terminal, takes_more
+from parry_mpi.core.estimate import Estimate
 from parry_mpi.core.view import View
 from parry_mpi.runtime import clock
 
@@ -68,6 +69,15 @@ def test_panel(at_ms):
         shown = reader.read(100_000).decode()
     for text in ("Queens n=8", "29.6 % explored", "1.02 M nodes", "7 pending", "2 of 3 workers busy", "exploring"):
         assert text in shown
+
+
+def test_estimate(at_ms, tmp_path):
+    """Protects the time left that people plan with: it is in the line while it is known."""
+    with (tmp_path / "log").open("w") as log, Display("Queens n=8", None, log) as display:
+        known = view_of(nodes=1000, estimate=Estimate(4.1e6, 3.2e6, 5.5e6, 720.0, 540.0, 1020.0))
+        display.show(known)
+        assert " of about 4.1 M nodes (3.2-5.5 M), 12 min left (9-17), " in display.line(known, 2000)
+        assert "about" not in display.line(view_of(nodes=1000, estimate=None), 2000)
 
 
 def test_full_pipe(at_ms):

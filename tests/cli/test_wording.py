@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parry_mpi.cli.wording import address, count_text, plural, seconds, share_text, time_text
+from parry_mpi.cli.wording import address, count_text, estimate_text, plural, seconds, share_text, time_text
 from parry_mpi.errors import UsageError
 
 
@@ -91,3 +91,13 @@ def test_not_an_address(text):
     """Protects users from listening somewhere else than they think, with an IPv6 address without brackets for example."""
     with pytest.raises(UsageError, match="is not an address"):
         address(text)
+
+
+def test_estimates():
+    """Protects whoever plans by an estimate: as few digits as it deserves, and both bounds."""
+    whole = {"nodes": 4.1e6, "nodes_low": 3.2e6, "nodes_high": 5.5e6}
+    left = {"seconds_left": 720.0, "seconds_left_low": 540.0, "seconds_left_high": 1020.0}
+    assert "about 4.1 M nodes (3.2-5.5 M), 12 min left (9-17)" == estimate_text(whole | left)
+    assert "about 4.1 M nodes (3.2-5.5 M)" == estimate_text(whole | dict.fromkeys(left))
+    wide = {"nodes_low": 3.2e5, "nodes_high": 5.5e9, "seconds_left_low": 5.0, "seconds_left_high": 102_000.0}
+    assert "about 4.1 M nodes (320 k - 5.5 G), 12 min left (5 s - 28 h)" == estimate_text(whole | left | wide)

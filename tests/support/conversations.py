@@ -6,6 +6,7 @@ In one process the ends take turns; on MPI ranks each rank runs its own. This mo
 from __future__ import annotations
 
 import random
+import select
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ FLOOD_COUNT = 2_000
 """Many times what one call of receive() returns, and more than MPI libraries buffer."""
 
 HUGE_BYTES = 100 * 2**20
+
+LOOKS_MAX = 60_000
+"""Far more looks, half a millisecond apart, than any frame takes."""
 
 
 @dataclass(frozen=True)
@@ -171,4 +175,32 @@ def _is_forgotten(end: Transport) -> Iterator[None]:
 
 FORGET = Conversation(_forgets, _is_forgotten)
 
-ALL = {"every-size": EVERY_SIZE, "flood": FLOOD, "huge": HUGE, "silence": SILENCE, "forget": FORGET}
+# Waiting to be told
+
+
+def _is_told(end: Transport, count: int) -> Iterator[None]:
+    """Look for ``count`` frames from every peer, but only when something says that there may be any."""
+    missing = count * (end.size - 1 if is_coordinator(end) else 1)
+    for _ in range(LOOKS_MAX):
+        if end.arrived() or select.select(list(end.filenos()), [], [], 0)[0]:
+            while frames := end.receive():
+                missing -= len(frames)
+        if not missing:
+            return
+        end.progress()
+        yield
+    raise AssertionError(f"{missing} frames were never told of")
+
+
+def _tells_and_is_told(end: Transport, peers: list[Peer]) -> Iterator[None]:
+    for size_bytes in LARGE_SIZES_BYTES:
+        for peer in peers:
+            end.send(peer, bytes(size_bytes))
+    yield from _is_told(end, len(LARGE_SIZES_BYTES))
+    yield from drain(end)
+
+
+TOLD = Conversation(lambda end: _tells_and_is_told(end, workers(end)), lambda end: _tells_and_is_told(end, [COORDINATOR]))
+"""Whoever rests until arrived() or a file descriptor says that something came misses nothing."""
+
+ALL = {"every-size": EVERY_SIZE, "flood": FLOOD, "huge": HUGE, "silence": SILENCE, "forget": FORGET, "told": TOLD}
