@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -18,6 +19,10 @@ from parry_mpi.job import Job
 
 Order = Literal["depth", "bound"]
 """What the jobs are handed out by; it cannot change an answer, only how soon it is found."""
+
+
+Ordered = OrderedDict[JobId, None]
+"""Ids, oldest first. Of a plain dict the first entry is found behind all that were taken out before it: milliseconds, with a million."""
 
 
 def _by_depth(job: Job) -> int:
@@ -53,11 +58,11 @@ class JobSet:
         self.order: Order = order
         self._key = _KEYS[order]
         self._jobs: dict[JobId, Job] = {}
-        self._levels: dict[Any, dict[JobId, None]] = {}
+        self._levels: dict[Any, Ordered] = {}
         self._keys: list[Any] = []
         self._bounds = Bounds()
-        self._killed_once: dict[JobId, None] = {}
-        self._suspects: dict[JobId, None] = {}
+        self._killed_once = Ordered()
+        self._suspects = Ordered()
         self.weight = 0
         self.units = 0
         self.units_by_depth: dict[int, int] = {}
@@ -75,7 +80,7 @@ class JobSet:
         key = self._key(job)
         level = self._levels.get(key)
         if level is None:
-            level = self._levels[key] = {}
+            level = self._levels[key] = Ordered()
             heapq.heappush(self._keys, key)
         level[job_id] = None
 
@@ -174,7 +179,7 @@ class JobSet:
         other.units_by_depth = self.units_by_depth.copy()
         return other
 
-    def _apart(self, job: Job) -> dict[JobId, None]:
+    def _apart(self, job: Job) -> Ordered:
         """Where a job that was killed is kept."""
         return self._killed_once if job.killed == 1 else self._suspects
 
