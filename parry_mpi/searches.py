@@ -17,7 +17,7 @@ import numpy as np
 from parry_mpi.bounding import BoundingTime
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import Job, shares, smallest_bound
-from parry_mpi.problem import Explore, Number, Optimisation
+from parry_mpi.problem import Explore, Number, Optimisation, overrides
 from parry_mpi.task import Task, plain_nodes, problem_error
 from parry_mpi.weighing import Allowance, group_ends, reweighed
 
@@ -90,8 +90,11 @@ class TreeSearch:
         self._nodes = nodes
         self._weights = shares(job.weight, len(self._nodes))
         self._depths = [job.depth] * len(self._nodes)
+        self._leaves_only = not overrides(type(task.problem), "children")
 
     def slice(self, budget: int, incumbent: Number | None) -> tuple[Any, int]:
+        if self._leaves_only:
+            return self._slice_of_leaves(budget)
         problem, combine = self._task.problem, self._combine
         value_of, children_of = problem.value, problem.children
         nodes = self._nodes
@@ -108,6 +111,23 @@ class TreeSearch:
                 self._replace_last(children)
         except (Exception, SystemExit) as error:
             raise ExplorationError(error, total, explored, node, intact=True) from error
+        return total, explored
+
+    def _slice_of_leaves(self, budget: int) -> tuple[Any, int]:
+        """The same where no node has children: a point of a sweep may be worth less time than to ask it for them."""
+        value_of, combine = self._task.problem.value, self._combine
+        total: Any = None
+        explored = 0
+        try:
+            for node in self._nodes[: -budget - 1 : -1]:
+                value = value_of(node)
+                total = combine(total, value) if explored else value
+                explored += 1
+        except (Exception, SystemExit) as error:
+            raise ExplorationError(error, total, explored, node, intact=True) from error
+        finally:
+            rest_count = len(self._nodes) - explored
+            del self._nodes[rest_count:], self._weights[rest_count:], self._depths[rest_count:]
         return total, explored
 
     def _replace_last(self, children: list[Any]) -> None:

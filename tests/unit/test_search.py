@@ -167,6 +167,18 @@ class Path(Enumeration[int, list[int]]):
         return left + right
 
 
+class Points(Enumeration[int, int]):
+    """Four points; 1 raises."""
+
+    def roots(self):
+        return range(4)
+
+    def value(self, node):
+        if node == 1:
+            raise ValueError("one")
+        return node
+
+
 class TestRaising:
     @pytest.mark.parametrize("error", ["exception", "exit"])
     def test_node_stays_and_value_is_kept(self, error):
@@ -183,6 +195,20 @@ class TestRaising:
 
         again = Exploration(Task(Path(clear=True)), exploration.remaining(), None)
         assert [2, 3] == explored(again)
+
+    @pytest.mark.parametrize("budget", [1, 2, 100])
+    def test_point_of_a_sweep_stays(self, budget):
+        """Protects sweeps, whose points have no children: what was found before one that raises counts, and it stays, last."""
+        exploration = Exploration(Task(Points()), [Job(weight=WHOLE, count=4)], None)
+        for _ in range(2 // budget):
+            exploration.slice(budget)
+        with pytest.raises(ExplorationError) as caught:
+            exploration.slice(budget)
+        assert caught.value.intact
+        found = exploration.take_found()
+        assert (5, 2) == (found.value, found.nodes)
+        assert [encoded(0), encoded(1)] == [job.node for job in exploration.remaining()]
+        assert WHOLE // 2 == weight_of(exploration)
 
     def test_ours_is_told_as_it_is(self):
         """Protects errors that are told on purpose: they are not wrapped into another."""
