@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from parry_mpi.bounding import BoundingTime
 from parry_mpi.core.worker import Abandon, Ask, Begin, Died, FromExplorer, Go, HandedOver, Improve, Raised, ToExplorer, Want
 from parry_mpi.errors import ExplorerLost, ParryError, ProblemError, unreachable
 from parry_mpi.job import Job
 from parry_mpi.problem import Explore
 from parry_mpi.runtime import clock
-from parry_mpi.search import Exploration, SliceTuner
-from parry_mpi.searches import ExplorationError
+from parry_mpi.search.base import ExplorationError
+from parry_mpi.search.bounding import BoundingTime
+from parry_mpi.search.exploration import Exploration
+from parry_mpi.search.tuning import SliceTuner
 from parry_mpi.task import Task, call
 
 SLICE_MS = 2.0

@@ -15,8 +15,8 @@ from parry_mpi.job import WHOLE, Job
 from parry_mpi.kernels import compiled_wanted
 from parry_mpi.problem import overrides
 from parry_mpi.runtime import clock, processes
-from parry_mpi.search import Exploration
-from parry_mpi.searches import ExplorationError
+from parry_mpi.search.base import ExplorationError
+from parry_mpi.search.exploration import Exploration
 from parry_mpi.task import Task, call
 
 ENGINE = "engine"

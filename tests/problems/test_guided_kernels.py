@@ -14,7 +14,7 @@ from support.guided import kernel_walk, walk
 from support.problems import HAVE_NUMBA, load
 
 from parry_mpi import kernels
-from parry_mpi.search import explore_all
+from parry_mpi.search.exploration import explore_all
 from parry_mpi.task import Task
 
 pytestmark = pytest.mark.skipif(not HAVE_NUMBA, reason="numba, an extra, is not installed")

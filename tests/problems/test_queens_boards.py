@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.problems import HAVE_NUMBA, checked, load, root_records
 
-from parry_mpi.search import explore_all
+from parry_mpi.search.exploration import explore_all
 from parry_mpi.task import Task
 
 QueensBoards = load("queens_boards").QueensBoards

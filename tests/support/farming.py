@@ -17,7 +17,7 @@ from parry_mpi.core.policy import Settings
 from parry_mpi.core.state import State
 from parry_mpi.data import Gathered
 from parry_mpi.runtime.roots import RootSource
-from parry_mpi.search import Exploration
+from parry_mpi.search.exploration import Exploration
 from parry_mpi.task import Task
 
 SLICE_MS = 20

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from parry_mpi import Explore
-from parry_mpi.search import explore_all
+from parry_mpi.search.exploration import explore_all
 from parry_mpi.task import Task
 from support.commands import ROOT
 

@@ -31,7 +31,7 @@ from parry_mpi.runtime.collecting import Collector
 from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers
 from parry_mpi.runtime.exploring import Exploring
 from parry_mpi.runtime.signals import StopSignals
-from parry_mpi.search import Exploration, explore_all
+from parry_mpi.search.exploration import Exploration, explore_all
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.store.solutions import StoredSolutions
 from parry_mpi.task import Task

@@ -6,7 +6,7 @@ import pytest
 
 from parry_mpi import Counting, Decision, Slice
 from parry_mpi.cli.loading import load
-from parry_mpi.search import explore_all
+from parry_mpi.search.exploration import explore_all
 from parry_mpi.task import Task
 
 

@@ -17,7 +17,7 @@ from parry_mpi.job import WHOLE, Job
 from parry_mpi.problem import Best, Decision, Optimisation
 from parry_mpi.runtime import exploring as module
 from parry_mpi.runtime.exploring import Exploring
-from parry_mpi.search import explore_all
+from parry_mpi.search.exploration import explore_all
 from parry_mpi.task import Task
 
 LEASE = LeaseId(7)

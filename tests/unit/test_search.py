@@ -12,8 +12,9 @@ from support.trees import Digits, Tree, encoded
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, total_weight
 from parry_mpi.problem import Enumeration
-from parry_mpi.search import BUDGET_MAX, GROWTH_MAX, ROOTS_AT_ONCE, Exploration, Found, SliceTuner, explore_all
-from parry_mpi.searches import ExplorationError
+from parry_mpi.search.base import ExplorationError
+from parry_mpi.search.exploration import ROOTS_AT_ONCE, Exploration, Found, explore_all
+from parry_mpi.search.tuning import BUDGET_MAX, GROWTH_MAX, SliceTuner
 from parry_mpi.task import Task
 
 EVERYTHING = 1 << 30

@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 from support.optima import FORMS, Optima
 from support.trees import encoded
 
-from parry_mpi.bounding import BOUNDED_NODES_MAX, BOUNDING_FIRST_US, BOUNDING_US_MAX, BoundingTime
 from parry_mpi.core.state import Counters
 from parry_mpi.job import WHOLE, Job
 from parry_mpi.problem import Optimisation, Slice
 from parry_mpi.runtime.roots import BOUNDED_ROOTS_MAX, RootSource
-from parry_mpi.search import Exploration, explore_all
-from parry_mpi.searches import BoundedSearch, ExplorationError, GuidedSearch, stronger
+from parry_mpi.search.base import ExplorationError, stronger
+from parry_mpi.search.bounding import BOUNDED_NODES_MAX, BOUNDING_FIRST_US, BOUNDING_US_MAX, BoundingTime
+from parry_mpi.search.exploration import Exploration, explore_all
+from parry_mpi.search.walking import BoundedSearch, GuidedSearch
 from parry_mpi.task import Task
 
 EVERYTHING = 1 << 30

@@ -14,8 +14,9 @@ from support.trees import Tree, encoded, random_tree
 from parry_mpi.errors import ProblemError
 from parry_mpi.job import WHOLE, Job, total_weight
 from parry_mpi.problem import Best, Decision, Optimisation, Slice
-from parry_mpi.search import Exploration, explore_all
-from parry_mpi.searches import ExplorationError, GuidedSearch
+from parry_mpi.search.base import ExplorationError
+from parry_mpi.search.exploration import Exploration, explore_all
+from parry_mpi.search.walking import GuidedSearch
 from parry_mpi.task import Task
 
 EVERYTHING = 1 << 30

@@ -11,8 +11,8 @@ from support.trees import encoded
 
 from parry_mpi.job import WHOLE, Job, total_weight
 from parry_mpi.problem import Enumeration, Slice
-from parry_mpi.search import Exploration
-from parry_mpi.searches import ExplorationError
+from parry_mpi.search.base import ExplorationError
+from parry_mpi.search.exploration import Exploration
 from parry_mpi.task import Task
 
 

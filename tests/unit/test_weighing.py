@@ -1,4 +1,4 @@
-"""parry_mpi.weighing: what a frontier weighs, and what is spent on knowing it."""
+"""parry_mpi.search.weighing: what a frontier weighs, and what is spent on knowing it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parry_mpi.job import WHOLE
-from parry_mpi.weighing import CALLS_KEPT_MAX, CALLS_PER_SLICE, GROUPS_MAX, Allowance, group_ends, reweighed
+from parry_mpi.search.weighing import CALLS_KEPT_MAX, CALLS_PER_SLICE, GROUPS_MAX, Allowance, group_ends, reweighed
 
 WEIGHTS = st.lists(st.integers(0, WHOLE // 1000), max_size=40).map(lambda each: np.array(each, np.int64))
 

@@ -13,22 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parry_mpi.bounding import BoundingTime
 from parry_mpi.data import Gathered
 from parry_mpi.job import WHOLE, Job, cut
 from parry_mpi.problem import Collection, Enumeration, Explore, Number, overrides
-from parry_mpi.searches import BoundedSearch, ExplorationError, GuidedSearch, KernelSearch, Search, TreeSearch
+from parry_mpi.search.base import ExplorationError, Search
+from parry_mpi.search.bounding import BoundingTime
+from parry_mpi.search.kernel import KernelSearch
+from parry_mpi.search.walking import BoundedSearch, GuidedSearch, TreeSearch
+from parry_mpi.search.weighing import CALLS_FIRST
 from parry_mpi.task import Task, call, plain_nodes
-from parry_mpi.weighing import CALLS_FIRST
 
 ORACLE_SLICE = 1 << 16
 """Nodes between two looks at nothing: the oracle only needs a number that fits a kernel's budget."""
-
-BUDGET_MAX = 1 << 40
-"""No kernel explores more in a slice; keeps the budget within a kernel's 64-bit integer."""
-
-GROWTH_MAX = 4
-"""How much longer the next slice may be planned than the last one was: the first nodes of a job say little about the others."""
 
 ROOTS_AT_ONCE = 256
 """How many roots of a run are taken up together. Enough to keep a kernel busy, few enough that the rest stays a run:
@@ -226,24 +222,3 @@ def explore_all(task: Task) -> tuple[Any, int]:
     zero = call(task.problem.zero)
     value = found.value.count if isinstance(found.value, Gathered) else found.value
     return (call(task.problem.add_result, zero, value, "") if found.nodes else zero), found.nodes
-
-
-class SliceTuner:
-    """Choose how many nodes a slice has, so that it lasts about as long as wanted.
-
-    Args:
-        slice_ms: how long a slice shall last, in milliseconds.
-    """
-
-    def __init__(self, slice_ms: float) -> None:
-        self._slice_ms = slice_ms
-        self.budget = 1
-
-    def note(self, nodes: int, budget: int, took_ms: float) -> None:
-        """Learn from a slice: how many nodes it had, how many it might have had, and how long it took."""
-        wanted = nodes * self._slice_ms / max(took_ms, 0.001)
-        if took_ms > self._slice_ms:
-            # One long slice is proof: come down at once. A short one may be luck: go up step by step.
-            self.budget = max(1, int(wanted))
-        elif nodes >= budget:
-            self.budget = min(BUDGET_MAX, max(self.budget, int(min(wanted, nodes * GROWTH_MAX)) + 1))
