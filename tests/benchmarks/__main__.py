@@ -15,7 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import bridging, comparing, exploring, growing, plotting, publishing, sharing, sweeping, waiting, watching
+from tests.benchmarks import (
+    bridging,
+    comparing,
+    exploring,
+    growing,
+    optimising,
+    plotting,
+    publishing,
+    sharing,
+    sweeping,
+    waiting,
+    watching,
+)
 from tests.benchmarks.harness import REPETITIONS, Row, Section, Setting, Size, machine, measured_section, table
 from tests.support.commands import ROOT, mpis
 
@@ -29,6 +41,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Setting], list[Row]]]] = {
     "share": ("from asking for a job to getting it, while another worker holds the only lease", sharing.share),
     "peers": ("jobs that cost nothing, against other programs that farm out jobs", comparing.peers),
     "branching": ("a small branch and bound, written for pybnb and for this", comparing.branching),
+    "optimisation": ("branch and bound, with incumbents shared and not", optimising.optimisation),
     "pending": ("ever more pending jobs, and commits", growing.pending),
     "ranks": ("one tree on ever more ranks of this machine", growing.ranks),
     "simulated": ("many simulated workers", growing.simulated),

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
+from typing import Any
 
 from tests.benchmarks.harness import MeasurementError, Row, Setting, interleaved
 from tests.benchmarks.running import PROBLEMS, run
@@ -168,7 +169,12 @@ def _once(setting: Setting, peer: Peer, batch: int) -> tuple[float, float]:
 def _theirs(setting: Setting, peer: Peer, batch: int, repetitions: int) -> list[float]:
     """Let a peer do its jobs, so many times after one start; return how many a second that were."""
     jobs = max(10, peer.jobs // setting.pick(1, 2, 500))
-    words = ("-m", "tests.benchmarks.peers", peer.module, str(jobs), str(min(batch, jobs)), str(repetitions))
+    return [jobs / seconds for seconds in _told(setting, peer, jobs, min(batch, jobs), repetitions)["seconds"]]
+
+
+def _told(setting: Setting, peer: Peer, *numbers: int) -> dict[str, Any]:
+    """Run a peer's program with its three numbers; return what it says."""
+    words = ("-m", "tests.benchmarks.peers", peer.module, *map(str, numbers))
     command = setting.mpi.python_ranks(RANKS, *words) if peer.ranks else (*UNSHARE, sys.executable, *words)
     path = f"{setting.mpi.bin}{os.pathsep}{os.environ.get('PATH', '')}"  # parsl looks for a program of its own there
     environment = {**setting.mpi.environment, "PATH": path, "PYTHONPATH": str(ROOT)}
@@ -178,7 +184,7 @@ def _theirs(setting: Setting, peer: Peer, batch: int, repetitions: int) -> list[
     answers = [line for line in finished.stdout.splitlines() if line.startswith('{"jobs"')]
     if not answers:
         raise MeasurementError(str(finished))
-    return [jobs / seconds for seconds in json.loads(answers[-1])["seconds"]]
+    return dict(json.loads(answers[-1]))
 
 
 def _last_line(text: str) -> str:
@@ -193,18 +199,72 @@ def branching(setting: Setting) -> list[Row]:
     """Count nodes a second in the example of pybnb's README, written for both; ours goes on to a smaller gap, to last longer."""
     halving = PROBLEMS + ":Halving"
     ways: dict[str, Callable[[], float]] = {"ours": partial(_nodes_per_s, setting, halving)}
-    if _can_run(setting, SIMPLE):
+    if with_pybnb := _can_run(setting, SIMPLE):
         ways["pybnb"] = lambda: _theirs(setting, SIMPLE, 1, 1)[0]
     speed = interleaved(setting, "branching", ways)
     rows = [Row("branching.parry_mpi", "nodes/s", speed["ours"], against="from the first worker's joining")]
     if "pybnb" in speed:
         rows.append(Row("branching.pybnb", "nodes/s", speed["pybnb"], speed["ours"], f"{SIMPLE.way}, as a part of ours"))
-    return rows
+    return rows + _rulers(setting.less(), with_pybnb=with_pybnb)
 
 
 def _nodes_per_s(setting: Setting, problem: str) -> float:
     done = run(setting, RANKS, problem)
     return done.nodes / done.working_s
+
+
+GOLOMB = Peer("pybnb", "pybnb_golomb", "pybnb", "pybnb", 1, "pybnb, jobs/golomb.py in its own plain Python", ranks=True)
+
+GOLOMB_WAYS = {
+    "best_first": "pybnb, best bound first, its default",
+    "depth_first": "pybnb, depth first",
+    "nested": "pybnb, its NestedSolver: a worker keeps a node for a tenth of a second",
+}
+"""Those of tests.benchmarks.peers.pybnb_golomb, by number."""
+
+
+def _rulers(setting: Setting, *, with_pybnb: bool) -> list[Row]:
+    """Prove the same Golomb ruler the shortest in both, with the same children() and bound(): nodes, seconds, nodes a second."""
+    marks, length = setting.pick((9, 44), (9, 44), (6, 17))
+    ways: dict[str, Callable[[], tuple[float, float]]] = {"parry_mpi": partial(_our_ruler, setting, marks, length)}
+    if with_pybnb:
+        ways |= {name: partial(_their_ruler, setting, marks, length, way) for way, name in enumerate(GOLOMB_WAYS)}
+    measured = interleaved(setting, f"branching.golomb_{marks}", ways)
+    ours = measured["parry_mpi"]
+    rows = []
+    for way, pairs in measured.items():
+        name = f"branching.golomb_{marks}.{way}"
+        theirs = way in GOLOMB_WAYS
+        words = f"{GOLOMB_WAYS[way]}; compared with ours" if theirs else "from the first worker's joining"
+        for measure, unit, of in RULER_MEASURES:
+            rows.append(
+                Row(f"{name}.{measure}", unit, [of(*each) for each in pairs], [of(*each) for each in ours if theirs], words)
+            )
+    return rows
+
+
+RULER_MEASURES: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
+    ("nodes", "nodes", lambda nodes, _: nodes),
+    ("seconds", "s", lambda _, seconds: seconds),
+    ("speed", "nodes/s", lambda nodes, seconds: nodes / seconds),
+)
+"""What is told of a search that had so many nodes and took so many seconds."""
+
+
+def _our_ruler(setting: Setting, marks: int, length: int) -> tuple[float, float]:
+    """Return how many nodes and seconds ours takes."""
+    done = run(setting, RANKS, "jobs/golomb.py", f"n={marks}", "engine=python")
+    if not done.result or done.result["objective"] != length:
+        raise MeasurementError(f"the shortest ruler with {marks} marks is {length} long, not as in {done.result}")
+    return done.nodes, done.working_s
+
+
+def _their_ruler(setting: Setting, marks: int, length: int, way: int) -> tuple[float, float]:
+    """Return how many nodes and seconds pybnb takes."""
+    told = _told(setting, GOLOMB, marks, way, 1)
+    if told["lengths"] != [length]:
+        raise MeasurementError(f"the shortest ruler with {marks} marks is {length} long; pybnb has proven {told['lengths']}")
+    return told["nodes"][0], told["seconds"][0]
 
 
 def versions() -> dict[str, str]:

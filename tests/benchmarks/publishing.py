@@ -45,7 +45,7 @@ def page(document: Mapping[str, Any]) -> str:
         if section["failure"]:
             parts.append(f"Not measured: {section['failure'].splitlines()[0]}")
         if section["rows"]:
-            parts.append(_peers(section["rows"]) if section["name"] == "peers" else _table(section["rows"]))
+            parts.append(TABLES.get(section["name"], _table)(section["rows"]))
         parts += [f"- {note}" for note in section["notes"]]
         if section["busy"] > 0.1:
             parts.append(f"(Others used {section['busy']:.0%} of the cores just before: these figures are not worth much.)")
@@ -82,6 +82,11 @@ def _branching(rows: Mapping[str, Row]) -> str:
     if ours is None or theirs is None:
         return ""
     times = f"{number_text(ours['figure'] / theirs['figure'])} times pybnb, on its own example"
+    nested = next(
+        (row for name, row in rows.items() if name.startswith("branching.golomb") and name.endswith("nested.seconds")), None
+    )
+    if nested:
+        times += f"; its NestedSolver takes {nested['ratio']:.2g} times as long for a Golomb ruler"
     return f"| branch and bound in plain Python, 1 + 2 ranks | {number_text(ours['figure'])} nodes a second | {times} |"
 
 
@@ -126,6 +131,41 @@ def _peers(rows: list[Row]) -> str:
         times = "" if row["ratio"] is None else f"{number_text(1 / row['ratio'])} times as many"
         lines.append(f"| {way} | {number_text(row['figure'])} | {times} | {row['spread']:.1%} |")
     return "\n".join(lines)
+
+
+def _optimisation(rows: list[Row]) -> str:
+    """Nodes and seconds on so many ranks, incumbents shared and not, side by side."""
+    by_name = {row["name"].removeprefix("optimisation."): row for row in rows}
+    lines = [
+        "| | ranks | nodes, shared | of one process | s | nodes, not shared | of one process | s |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in by_name.items():
+        case, *way, measure = name.split(".")
+        if measure == "nodes" and way == ["alone"]:
+            lines.append(f"| {case} | one process | {number_text(row['figure'])} | 1 | {_seconds(by_name, name)} | | | |")
+        elif measure == "nodes" and way[1] == "shared":
+            ways = (name, f"{case}.{way[0]}.unshared.nodes")
+            cells = [
+                f"{number_text(by_name[each]['figure'])} | {_times(by_name[each])} | {_seconds(by_name, each)}" for each in ways
+            ]
+            lines.append(f"| | {way[0].replace('+', ' + ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _seconds(by_name: Mapping[str, Row], nodes_name: str) -> str:
+    return number_text(by_name[f"{nodes_name.removesuffix('nodes')}seconds"]["figure"])
+
+
+def _times(row: Row) -> str:
+    """The median ratio, and the smallest and the largest if they differ from it."""
+    ratios = [value / base for value, base in zip(row["values"], row["base"], strict=True)]
+    middle, least, most = (f"{ratio:.3g}" for ratio in (row["ratio"], min(ratios), max(ratios)))
+    return middle if least == most else f"{middle} ({least} to {most})"
+
+
+TABLES = {"peers": _peers, "optimisation": _optimisation}
+"""Benchmarks whose figures are not told line by line."""
 
 
 def _replace(path: Path, text: str) -> None:

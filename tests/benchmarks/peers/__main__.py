@@ -1,6 +1,7 @@
 """The program `python -m tests.benchmarks.peers NAME JOBS BATCH REPETITIONS`: let one peer do so many jobs, and say how long it took.
 
-It prints one JSON object, on the one process that knows the answer. This module must not know what is compared with what.
+It prints one JSON object, on the one process that knows the answer; beside the times a peer may tell more. This module
+must not know what is compared with what.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ def main() -> None:
     jobs, batch, repetitions = map(int, numbers)
     logging.disable(logging.WARNING)
     common.raise_loopback()
-    seconds = importlib.import_module(f"tests.benchmarks.peers.{name}").run(jobs, batch, repetitions)
-    if seconds is not None:
-        print(json.dumps({"jobs": jobs, "seconds": seconds}), flush=True)
+    told = importlib.import_module(f"tests.benchmarks.peers.{name}").run(jobs, batch, repetitions)
+    if told is not None:
+        print(json.dumps({"jobs": jobs, **(told if isinstance(told, dict) else {"seconds": told})}), flush=True)
 
 
 if __name__ == "__main__":
