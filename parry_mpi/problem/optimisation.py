@@ -29,7 +29,7 @@ class Best(msgspec.Struct, Generic[Value], frozen=True):
     solution: Value
 
 
-class Optimisation(Problem[Node, Any], Generic[Node, Value]):
+class Optimisation(Problem[Node, Any], Generic[Node, Value], kw_only=True):
     """Find the solution with the best objective: branch and bound.
 
     The result is a Best, or None if there is no solution. Of several solutions that are equally good it is the one that came in

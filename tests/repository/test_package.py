@@ -37,7 +37,8 @@ def test_installed_files():
     information = f"parry_mpi-{parry_mpi.__version__}.dist-info"
     assert {file.split("/")[0] for file in files} == {"parry_mpi", information, ".."}
     assert {file for file in files if file.startswith("..")} == {"../../../bin/parry-mpi"}
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "parry_mpi").rglob("*") if path.suffix in {".py", ".typed"}}
+    package = (path for path in (ROOT / "parry_mpi").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    sources = {str(path.relative_to(ROOT)) for path in package}
     assert sources == {file for file in files if file.startswith("parry_mpi/")}
 
 

@@ -318,3 +318,12 @@ class TestTypes:
         assert 1 == Cached.built
         assert {"n": 3} == msgspec.to_builtins(problem)
         assert Cached() == problem
+
+
+def test_parameter_without_default():
+    """Protects who writes an optimisation: it may have parameters that must be given, beside the gap that every one has."""
+
+    class Ruler(Optimisation[int, int]):
+        marks: int
+
+    assert (7, 0, 2) == (Ruler(marks=7).marks, Ruler(marks=7).gap, Ruler(marks=7, gap=2).gap)
