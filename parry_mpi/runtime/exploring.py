@@ -20,7 +20,7 @@ from parry_mpi.search.exploration import Exploration
 from parry_mpi.search.tuning import SliceTuner
 from parry_mpi.task import Task, call
 
-SLICE_MS = 2.0
+SLICE_MS = 4.0
 """How long a slice should last: how soon an order is obeyed. Shorter slices cost speed, what is around a call of a kernel being some
 40 us."""
 

@@ -37,9 +37,9 @@ def test_calls_are_few():
     allowance = Allowance(0)
     heavy = weights(1, 1)
     assert (0, 1000) == allowance.choose(heavy, 1000)
-    allowance.earn(500)
-    chosen = [allowance.choose(heavy, 1000) for _ in range(CALLS_PER_SLICE)]
-    assert [(1, 1)] * (CALLS_PER_SLICE // 2) + [(0, 1000)] * (CALLS_PER_SLICE // 2) == chosen
+    allowance.earn(int(1000 * 3 / CALLS_PER_SLICE))
+    chosen = [allowance.choose(heavy, 1000) for _ in range(5)]
+    assert [(1, 1)] * 3 + [(0, 1000)] * 2 == chosen
     allowance.earn(10**9)
     chosen = [allowance.choose(heavy, 1000) for _ in range(CALLS_KEPT_MAX + 1)]
     assert (0, 1000) == chosen[-1]
