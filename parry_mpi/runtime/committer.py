@@ -57,6 +57,7 @@ class Committer:
         self._directory = directory
         self._tasks: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._done: queue.SimpleQueue[Done] = queue.SimpleQueue()
+        self._status: dict[str, object] | None = None
         self._lock_alive = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, name="committer", daemon=True),
@@ -70,9 +71,10 @@ class Committer:
         self._tasks.put(lambda: self._commit(commit))
 
     def publish(self, status: dict[str, object]) -> None:
-        """Have the status file replaced; dropped while something else is waiting, for there will be another."""
-        if self._tasks.empty():
-            self._tasks.put(lambda: self._directory.publish(status))
+        """Have the status file replaced, after what was submitted before; one that still waits for that is left out."""
+        waits, self._status = self._status is not None, status
+        if not waits:
+            self._tasks.put(self._publish)
 
     def poll(self) -> Done | None:
         """Return what became of a commit, if that is known by now."""
@@ -91,6 +93,11 @@ class Committer:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             task()
+
+    def _publish(self) -> None:
+        status, self._status = self._status, None
+        if status is not None:
+            self._directory.publish(status)
 
     def _commit(self, commit: Commit) -> None:
         try:

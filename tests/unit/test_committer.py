@@ -81,15 +81,25 @@ def test_never_waited_for(held_up):
 
 
 def test_status_gives_way(held_up):
-    """Protects commits from waiting behind what is only for show."""
+    """Protects commits from waiting behind many things that are only for show: of those that wait the newest is shown."""
     directory, committer = held_up
     committer.submit(commit("one"))
-    committer.submit(commit("two"))
     committer.publish({"shown": "never"})
+    committer.submit(commit("two"))
+    committer.publish({"shown": "once"})
     directory.go.set()
-    wait_until(lambda: directory.done == ["one", "two"], "both were done")
-    wait_until(lambda: committer.publish({}) or "{}" in directory.done, "a status was published")
-    assert "{'shown': 'never'}" not in directory.done
+    committer.close()
+    assert ["one", "{'shown': 'once'}", "two"] == directory.done
+
+
+def test_status_behind_a_commit(held_up):
+    """Protects the reader of a status: it is shown although a commit was handed over in the same moment, time after time."""
+    directory, committer = held_up
+    directory.go.set()
+    for number in range(3):
+        committer.submit(commit("one"))
+        committer.publish({"number": number})
+        wait_until(lambda number=number: str({"number": number}) in directory.done, "it was shown")
 
 
 @pytest.mark.parametrize("error", [CommitFailed("no room"), ZeroDivisionError("a bug")])

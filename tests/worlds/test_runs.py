@@ -135,7 +135,7 @@ def test_signal(folder, number):
 
 def test_killed_and_started_again(world, folder):
     """Protects what is on disk: after a SIGKILL of everything the same command goes on from there to the exact answer."""
-    words = command(world, "run", "steps.py", "depth=11", "pause_ms=3", "--json", "--run-dir", "here")
+    words = command(world, "run", "steps.py", "depth=11", "pause_ms=2", "--json", "--run-dir", "here")
 
     def explored() -> bool:
         status = folder / "here" / "status.json"
