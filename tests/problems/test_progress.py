@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 from support.farming import Farm
-from support.problems import load
+from support.problems import HAVE_PYSAT, load
 
 from parry_mpi.core.estimate import Estimator
 from parry_mpi.job import WHOLE
@@ -28,11 +28,14 @@ SMALL = [
     ("sudoku", "SudokuCount", {"puzzle": "." * 16}),
     ("colouring", "Colouring", {"graph": "myciel3", "colours": 3}),
     ("pats", "Pats", {"pattern": "sierpinski4", "tiles": 2}),
+    ("pats", "PatsCount", {"pattern": "sierpinski4", "tiles": 2}),
     ("golomb", "Golomb", {"n": 6} | PLAIN),
     ("tsp", "Tsp", {"cities": "random", "n": 8}),
     ("clique", "Clique", {"n": 30} | PLAIN),
     ("montecarlo", "MonteCarlo", {"points": 2**18}),
 ]
+if HAVE_PYSAT:
+    SMALL.append(("sat_cubes", "SatCubes", {"formula": "pigeonhole", "n": 4}))
 
 
 @pytest.mark.parametrize("calm", [True, False], ids=["calm", "storm"])
