@@ -16,7 +16,7 @@ EVENTS = {
     "left": "worker {worker} on {host} left, having explored {nodes} nodes",
     "lost": "worker {worker} on {host} is lost: {why}",
     "killed": "lease {lease} was taken from worker {worker} on {host}: {why}",
-    "shared": "worker {worker} gave away {jobs} jobs of lease {lease}",
+    "shared": "worker {worker} gave away jobs of lease {lease}: {jobs}",
     "refused": "a report of worker {worker} under lease {lease} was refused: {why}",
     "raised": "the problem raised at worker {worker} on {host}, under lease {lease}: {error}; node {node}",
     "quarantined": "a job of lease {lease} was put aside, which worker {worker} on {host} explored last: {error}",
