@@ -6,16 +6,15 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support import chaos, commands, watching
+from support import commands, watching
 from support.commands import Started, alive, wait_until
 from support.problem_files import trouble_file
-from support.watching import TOKEN, status
+from support.watching import TOKEN, status, watched
 
-from parry_mpi.store.access import DashboardAccess, read_dashboard_access
+from parry_mpi.store.access import DashboardAccess
 
 RUN = ("run", "trouble.py", "depth=18", "pause_ms=4", "--run-dir", "here", "--stop-after", "10m")
 """Longer than any test: half a million nodes of 4 ms."""
@@ -51,18 +50,6 @@ def until(page: Any, expression: str, what: str) -> Any:
 
 def live(page: Any) -> None:
     until(page, "document.getElementById('link').dataset.state === 'live'", "the page was live")
-
-
-def watched(command: Started, folder: Path) -> DashboardAccess:
-    def is_there() -> bool:
-        access = read_dashboard_access(folder / "here")
-        assert command.running, command.stderr
-        return access is not None and access.token in command.stderr and chaos.nodes_on_disk(folder / "here") > 0
-
-    wait_until(is_there, "the run was under way", DEADLINE_S)
-    access = read_dashboard_access(folder / "here")
-    assert access is not None
-    return access
 
 
 def url_of(access: DashboardAccess) -> str:

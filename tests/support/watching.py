@@ -10,11 +10,14 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from parry_mpi.dashboard.end import Dashboard, listen
 from parry_mpi.dashboard.pair import Configuration
-from support.commands import alive, wait_until
+from parry_mpi.store.access import DashboardAccess, read_dashboard_access
+from support import chaos
+from support.commands import Started, alive, wait_until
 
 TOKEN = "made-up-token-of-some-length"  # noqa: S105
 
@@ -152,3 +155,17 @@ def shown(dashboard: Dashboard, told: dict[str, Any]) -> None:
 
     dashboard.show(told)
     wait_until(is_there, "the status was shown", START_S)
+
+
+def watched(command: Started, folder: Path) -> DashboardAccess:
+    """Wait until a run can be watched, and something of it is on disk."""
+
+    def is_there() -> bool:
+        access = read_dashboard_access(folder / "here")
+        assert command.running, command.stderr
+        return access is not None and access.token in command.stderr and chaos.nodes_on_disk(folder / "here") > 0
+
+    wait_until(is_there, "the run was watched and under way", START_S)
+    access = read_dashboard_access(folder / "here")
+    assert access is not None
+    return access

@@ -8,10 +8,10 @@ import stat
 from pathlib import Path
 
 import pytest
-from support import chaos, watching
+from support import watching
 from support.commands import Started, alive, command_line, descendants, parry_mpi, run, started, wait_until
 from support.problem_files import nodes_of, trouble_file
-from support.watching import START_S
+from support.watching import START_S, watched
 
 from parry_mpi.store.access import DashboardAccess, read_dashboard_access
 
@@ -24,20 +24,6 @@ WORDS = ("run", "trouble.py", f"depth={DEPTH}", "pause_ms=4", "hurry=hurry", "--
 def folder(tmp_path) -> Path:
     trouble_file(tmp_path)
     return tmp_path
-
-
-def watched(command: Started, folder: Path) -> DashboardAccess:
-    """Wait until a run can be watched, and something of it is on disk."""
-
-    def is_there() -> bool:
-        access = read_dashboard_access(folder / "here")
-        assert command.running, command.stderr
-        return access is not None and access.token in command.stderr and chaos.nodes_on_disk(folder / "here") > 0
-
-    wait_until(is_there, "the run was watched and under way", START_S)
-    access = read_dashboard_access(folder / "here")
-    assert access is not None
-    return access
 
 
 def status_of(access: DashboardAccess) -> dict:
