@@ -20,7 +20,7 @@ from parry_mpi.search.base import ExplorationError, Search
 from parry_mpi.search.bounding import BoundingTime
 from parry_mpi.search.kernel import KernelSearch
 from parry_mpi.search.walking import BoundedSearch, GuidedSearch, TreeSearch
-from parry_mpi.search.weighing import CALLS_FIRST
+from parry_mpi.search.weighing import calls_first
 from parry_mpi.task import Task, call, plain_nodes
 
 ORACLE_SLICE = 1 << 16
@@ -73,7 +73,7 @@ class Exploration:
         self._kernel = kernel
         self._bounding = bounding or BoundingTime()
         self._waiting = list(jobs)
-        self._calls = CALLS_FIRST if sum(job.units for job in self._waiting) == 1 else 0
+        self._calls = calls_first(self._waiting)
         self._current: Search | None = None
         self._current_size = 0
         problem = task.problem

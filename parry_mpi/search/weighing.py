@@ -2,14 +2,17 @@
 
 A kernel explores many nodes in a call and says how low its stack was on the way. What stands above that came of one node, whose weight
 is divided evenly, although what came of its first child is as heavy as all that came of it later. So heavy nodes are explored alone,
-one a call, and what is light without them: then it is exact where it matters. This module must not know problems nor jobs.
+one a call, and what is light without them: then it is exact where it matters. This module must not know problems.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from parry_mpi.job import WHOLE, Job
 
 Weights = np.ndarray[Any, np.dtype[np.int64]]
 """What each node of a frontier weighs, shallowest first."""
@@ -18,11 +21,20 @@ HEAVY_BITS = 8
 """A node is heavy if it has 2^-8 of the weight that is left in its search: the explored share is then good to a percent."""
 
 CALLS_FIRST = 16
-CALLS_PER_SLICE = 0.5
+CALLS_PER_SLICE = 1.0
 CALLS_KEPT_MAX = 256
-"""How many calls of a kernel, some twenty microseconds each, are spent on weighing: when a lease of one job begins, which is likely to
-be a long one; for each slice, where four would cost three percent and make the share hardly better; and how many that were not needed
-are kept for later."""
+"""How many calls of a kernel, some fifty microseconds each, are spent on weighing: when a lease of one big job begins; for each slice,
+where four would cost three percent and make the share hardly better; and how many that were not needed are kept for later."""
+
+BIG_BITS = 10
+"""A job is big if it has 2^-10 of the weight of the whole tree. Of a smaller one it does not matter how its weight is divided, and the
+crumbs at the end of a run are over sooner than they could be weighed."""
+
+
+def calls_first(jobs: Sequence[Job]) -> int:
+    """Return how many calls may be spent on weighing when a lease of these jobs begins."""
+    return CALLS_FIRST if len(jobs) == 1 and jobs[0].units == 1 and jobs[0].weight >= WHOLE >> BIG_BITS else 0
+
 
 GROUP_BITS = 1
 GROUPS_MAX = 4

@@ -6,8 +6,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parry_mpi.job import WHOLE
-from parry_mpi.search.weighing import CALLS_KEPT_MAX, CALLS_PER_SLICE, GROUPS_MAX, Allowance, group_ends, reweighed
+from parry_mpi.job import WHOLE, Job
+from parry_mpi.search.weighing import (
+    CALLS_FIRST,
+    CALLS_KEPT_MAX,
+    CALLS_PER_SLICE,
+    GROUPS_MAX,
+    Allowance,
+    calls_first,
+    group_ends,
+    reweighed,
+)
 
 WEIGHTS = st.lists(st.integers(0, WHOLE // 1000), max_size=40).map(lambda each: np.array(each, np.int64))
 
@@ -43,6 +52,13 @@ def test_calls_are_few():
     allowance.earn(10**9)
     chosen = [allowance.choose(heavy, 1000) for _ in range(CALLS_KEPT_MAX + 1)]
     assert (0, 1000) == chosen[-1]
+
+
+def test_crumbs_are_not_weighed():
+    """Protects speed at the end of a run: only one big job alone is worth weighing before it is explored."""
+    big, small = Job(b"n", weight=WHOLE // 1000), Job(b"n", weight=WHOLE // 10_000)
+    assert CALLS_FIRST == calls_first([big]) == calls_first([Job(weight=WHOLE, count=1)])
+    assert [0, 0, 0, 0] == [calls_first(jobs) for jobs in ([small], [big, big], [Job(weight=WHOLE, count=2)], [])]
 
 
 @given(WEIGHTS, st.data())
