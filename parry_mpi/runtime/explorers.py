@@ -28,6 +28,10 @@ RESPAWN_MS = 1_000
 """When the machine could not fork (no memory, too many processes), how long to wait before trying again."""
 
 
+INLINE_SLICE_MS = 4.0
+"""How long a slice lasts at most where the worker's own messages wait for its end."""
+
+
 class Explorer(Protocol):
     """What a worker's loop needs."""
 
@@ -68,7 +72,7 @@ class InlineExplorer:
     sending = False
 
     def __init__(self, task: Task, kernel: Explore | None) -> None:
-        self._exploring = Exploring(task, kernel)
+        self._exploring = Exploring(task, kernel, INLINE_SLICE_MS)
 
     def order(self, order: ToExplorer) -> None:
         self._exploring.order(order)

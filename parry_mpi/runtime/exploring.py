@@ -17,12 +17,8 @@ from parry_mpi.runtime import clock
 from parry_mpi.search.base import ExplorationError
 from parry_mpi.search.bounding import BoundingTime
 from parry_mpi.search.exploration import Exploration
-from parry_mpi.search.tuning import SliceTuner
+from parry_mpi.search.tuning import BUDGET_MAX, SLICE_MS_MAX, SliceTuner, slice_ms
 from parry_mpi.task import Task, call
-
-SLICE_MS = 4.0
-"""How long a slice should last: how soon an order is obeyed. Shorter slices cost speed, what is around a call of a kernel being some
-40 us."""
 
 TELL_US = 20_000
 """What is better than all that was known is told at once, but not more often than this: a search may improve a thousand times at its
@@ -41,12 +37,15 @@ class Exploring:
     Args:
         task: whose problem it is.
         kernel: what the problem's kernel() returned.
+        slice_ms_max: how long a slice may last at most.
     """
 
-    def __init__(self, task: Task, kernel: Explore | None) -> None:
+    def __init__(self, task: Task, kernel: Explore | None, slice_ms_max: float = SLICE_MS_MAX) -> None:
         self._task = task
         self._kernel = kernel
-        self._tuner = SliceTuner(SLICE_MS)
+        self._tuner = SliceTuner()
+        self._slice_ms_max = slice_ms_max
+        self._split_at_us = clock.now_us()
         self._bounding = BoundingTime()
         self._begin: Begin | None = None
         self._exploration: Exploration | None = None
@@ -70,7 +69,9 @@ class Exploring:
             self._exploration = None
             self._explored_us = 0
             self._stretch = 0 if order.careful else None
-            self._want = Want.CHECKPOINT if order.careful else Want.SPLIT if order.split else None
+            self._want = None
+            if order.careful or order.split:
+                self._wish(Want.CHECKPOINT if order.careful else Want.SPLIT)
             # Only what the coordinator took is known: what was found under the last lease may have come to nothing with it.
             self._incumbent = order.incumbent
             return
@@ -78,17 +79,23 @@ class Exploring:
             return
         match order:
             case Ask():
-                self._want = order.want
+                self._wish(order.want)
             case Go():
                 self._stretch = order.stretch or None
                 if order.split:
-                    self._want = Want.SPLIT
+                    self._wish(Want.SPLIT)
             case Improve():
                 self._improve(order.score)
             case Abandon():
                 self._stop()
             case _:
                 unreachable(order)
+
+    def _wish(self, want: Want) -> None:
+        """Note what is wanted; where something is to be given away, somebody is waiting, and may be again soon."""
+        self._want = want
+        if want is Want.SPLIT:
+            self._split_at_us = clock.now_us()
 
     def _improve(self, score: float) -> None:
         """Note a score that is known; own ones may be better."""
@@ -126,13 +133,13 @@ class Exploring:
         if self._want is Want.CHECKPOINT or self._want is Want.SURRENDER:
             return self._hand_over(begin, exploration, ())
         if self._stretch is not None:
-            self._explore(exploration, min(self._tuner.budget, self._stretch))
+            self._explore(exploration, self._stretch)
             if exploration.done or exploration.full or self._stretch == 0 or self._has_news(exploration):
                 return self._hand_over(begin, exploration, self._split(exploration) if self._want is Want.SPLIT else ())
             return None
         if self._want is Want.SPLIT:
             return self._split_and_hand_over(begin, exploration)
-        self._explore(exploration, self._tuner.budget)
+        self._explore(exploration)
         return self._hand_over(begin, exploration, ()) if exploration.done or self._has_news(exploration) else None
 
     def _has_news(self, exploration: Exploration) -> bool:
@@ -162,8 +169,9 @@ class Exploring:
         self._bounding.spend(clock.now_us() - began_us)
         return jobs
 
-    def _explore(self, exploration: Exploration, budget: int) -> None:
+    def _explore(self, exploration: Exploration, nodes_max: int = BUDGET_MAX) -> None:
         began_us = clock.now_us()
+        budget = min(nodes_max, self._tuner.budget(slice_ms((began_us - self._split_at_us) / 1000, self._slice_ms_max)))
         nodes = exploration.slice(budget)
         took_us = clock.now_us() - began_us
         self._explored_us += took_us

@@ -14,7 +14,7 @@ from parry_mpi.job import WHOLE, Job, total_weight
 from parry_mpi.problem import Enumeration
 from parry_mpi.search.base import ExplorationError
 from parry_mpi.search.exploration import ROOTS_AT_ONCE, Exploration, Found, explore_all
-from parry_mpi.search.tuning import BUDGET_MAX, GROWTH_MAX, SliceTuner
+from parry_mpi.search.tuning import BUDGET_MAX, GROWTH_MAX, SLICE_MS_MAX, SLICE_MS_MIN, SliceTuner, slice_ms
 from parry_mpi.task import Task
 
 EVERYTHING = 1 << 30
@@ -362,40 +362,57 @@ class TestBundles:
 class TestSliceTuner:
     def test_grows_step_by_step(self):
         """Protects responsiveness: a short slice may be luck, so the next is only some times longer."""
-        tuner = SliceTuner(5.0)
-        assert 1 == tuner.budget
+        tuner = SliceTuner()
+        assert 1 == tuner.budget(5.0)
         for _ in range(3):
-            before = tuner.budget
+            before = tuner.budget(5.0)
             tuner.note(before, before, 0.0)
-            assert GROWTH_MAX * before + 1 == tuner.budget
+            assert GROWTH_MAX * before + 1 == tuner.budget(5.0)
 
     def test_comes_down_at_once(self):
         """Protects responsiveness: one long slice is proof."""
-        tuner = SliceTuner(5.0)
-        tuner.budget = 1000
+        tuner = tuned(nodes_per_ms=200)
+        assert 1000 == tuner.budget(5.0)
         tuner.note(1000, 1000, 50.0)
-        assert 100 == tuner.budget
+        assert 100 == tuner.budget(5.0)
         tuner.note(1, 100, 1e9)
-        assert 1 == tuner.budget
+        assert 1 == tuner.budget(5.0)
 
     def test_unused_budget_says_nothing(self):
         """Protects speed: a slice that ended because nothing was left is no reason to change."""
-        tuner = SliceTuner(5.0)
-        tuner.budget = 1000
+        tuner = tuned(nodes_per_ms=200)
+        assert 1000 == tuner.budget(5.0)
         tuner.note(10, 1000, 0.1)
-        assert 1000 == tuner.budget
+        assert 1000 == tuner.budget(5.0)
 
-    @given(st.lists(st.tuples(st.integers(0, 2**40), st.floats(0, 1e9)), max_size=30))
+    @given(st.lists(st.tuples(st.integers(0, 2**40), st.floats(0, 1e9), st.floats(SLICE_MS_MIN, SLICE_MS_MAX)), max_size=30))
     def test_bounds(self, slices):
         """Protects kernels: a budget is at least 1 and fits a 64-bit integer, whatever the clock says."""
-        tuner = SliceTuner(5.0)
-        for nodes, took_ms in slices:
-            tuner.note(min(nodes, tuner.budget), tuner.budget, took_ms)
-            assert 1 <= tuner.budget <= BUDGET_MAX
+        tuner = SliceTuner()
+        for nodes, took_ms, wanted_ms in slices:
+            budget = tuner.budget(wanted_ms)
+            assert 1 <= budget <= BUDGET_MAX
+            tuner.note(min(nodes, budget), budget, took_ms)
 
     def test_settles(self):
-        """Protects speed: with nodes of equal length the slice comes to last as long as wanted."""
-        tuner = SliceTuner(5.0)
-        for _ in range(20):
-            tuner.note(tuner.budget, tuner.budget, tuner.budget * 0.01)
-        assert 500 <= tuner.budget <= 501
+        """Protects speed and responsiveness: with nodes of equal length a slice comes to last as long as is wanted of it."""
+        tuner = tuned(nodes_per_ms=100)
+        assert 500 == tuner.budget(5.0)
+        assert 2000 == tuner.budget(20.0)
+
+
+def tuned(nodes_per_ms):
+    """Return a tuner that has seen many slices with so many nodes a millisecond."""
+    tuner = SliceTuner()
+    for _ in range(30):
+        budget = tuner.budget(5.0)
+        tuner.note(budget, budget, budget / nodes_per_ms)
+    return tuner
+
+
+def test_slices_are_long_in_calm_times_only():
+    """Protects both speed and those who wait: a slice is a small part of the time for which nobody had to, within its limits."""
+    assert SLICE_MS_MIN == slice_ms(0.0) == slice_ms(50.0)
+    assert 10.0 == slice_ms(500.0)
+    assert SLICE_MS_MAX == slice_ms(1e9)
+    assert 4.0 == slice_ms(1e9, 4.0)
