@@ -220,3 +220,23 @@ class Rejoin(Message, frozen=True):
 
 FromWorker = Hello | Unable | GetJob | Report | Failed | Crashed | Alive | Goodbye
 FromCoordinator = Welcome | Refused | Bundle | Ack | Share | Die | Incumbent | Stop | Finished | Rejoin
+
+
+def awaited(message: FromWorker | FromCoordinator) -> bool:
+    """Whether somebody waits for what follows from this message.
+
+    Signs of life, reports of work that goes on, and their answers keep nobody waiting. As long as nothing else is said a run is calm,
+    and those who look for messages may look less often.
+    """
+    match message:
+        case Alive() | Ack() | Incumbent():
+            return False
+        case Report():
+            return not goes_on(message.remaining, message.shared)
+        case _:
+            return True
+
+
+def goes_on(remaining: tuple[Job, ...], shared: tuple[Job, ...]) -> bool:
+    """Whether a worker that hands this over has work left and gives none away."""
+    return bool(remaining) and not shared

@@ -11,16 +11,11 @@ SPINS = 20
 """How many times something is looked for without a pause: a reply that is on its way arrives within microseconds."""
 
 PAUSE_S_MIN = 20e-6
-PAUSE_S_MAX = 2.5e-3
-"""The shortest pause, and the longest while something happens now and then: whoever is waited for is waited for so much longer."""
-
-QUIET_S = 1.0
-PAUSE_S_QUIET = 8e-3
-"""After so much quiet a pause may last longer. A look costs some 60 us of a core: every 8 ms that is 1 %, every 2.5 ms it is 2 to 3."""
+PAUSE_S_MAX = 8e-3
+"""The shortest pause, and the longest. A look costs 30 to 60 us of a core: every 8 ms that is half a percent."""
 
 PAUSE_PART = 0.05
-"""A pause is this part of the time that it has been quiet: what comes is seen at most so much later, in proportion, and a worker that
-reports every half second looks some 200 times in between."""
+"""A pause is this part of the time that it has been quiet: what comes is seen at most so much later, in proportion."""
 
 
 def now_ms() -> int:
@@ -74,7 +69,7 @@ class Backoff:
         self._active_at_s = time.monotonic()
 
     def active(self) -> None:
-        """Something happened: look again at once."""
+        """Something happened that somebody waits for, and more of it may come: look again at once."""
         self._looks = 0
         self._active_at_s = time.monotonic()
 
@@ -84,7 +79,7 @@ class Backoff:
         if self._looks <= SPINS:
             return 0.0
         quiet_s = time.monotonic() - self._active_at_s
-        return min(max(quiet_s * PAUSE_PART, PAUSE_S_MIN), PAUSE_S_MAX if quiet_s < QUIET_S else PAUSE_S_QUIET)
+        return min(max(quiet_s * PAUSE_PART, PAUSE_S_MIN), PAUSE_S_MAX)
 
 
 def sleep(seconds: float) -> None:

@@ -28,7 +28,7 @@ from parry_mpi.core.events import (
     Tick,
 )
 from parry_mpi.core.ids import Peer
-from parry_mpi.core.messages import Alive, FromCoordinator, FromWorker, Stop, Unable
+from parry_mpi.core.messages import FromCoordinator, FromWorker, Stop, Unable, awaited
 from parry_mpi.core.view import View, view
 from parry_mpi.errors import CommitFailed, ProblemError, UsageError
 from parry_mpi.runtime import clock, processes
@@ -194,7 +194,7 @@ class CoordinatorLoop:
         """Do what there is to do now, without waiting.
 
         Returns:
-            Whether anything happened.
+            Whether anything happened that somebody waits for.
 
         Raises:
             ProblemError: the user's add_result() or combine() raised; nothing was committed after it.
@@ -209,8 +209,8 @@ class CoordinatorLoop:
             self._step(Tick())
         done = self._committer.poll()
         if done is not None:
+            active = active or self._in_flight_covers_all
             self._committed(done)
-            active = True
         self._commit_if_due(now_ms)
         self._show(now_ms)
         self._transport.progress()
@@ -255,8 +255,7 @@ class CoordinatorLoop:
             if self._collector.defers(messages):
                 continue
             replies: list[tuple[Peer, FromCoordinator]] = []
-            # A sign of life calls for nothing: it must not keep an idle coordinator looking every millisecond.
-            active = active or any(not isinstance(message, Alive) for message in messages)
+            active = active or any(map(awaited, messages))
             for message in messages:
                 replies += self._take_in(peer, message)
             self._send(replies)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import uuid
 
-from parry_mpi.core.messages import Hello, Stop
-from parry_mpi.core.worker import Actions, Phase, Worker
+from parry_mpi.core.messages import Hello, Stop, awaited, goes_on
+from parry_mpi.core.worker import Actions, HandedOver, Phase, Worker
 from parry_mpi.runtime import clock
 from parry_mpi.runtime.explorers import Explorer
 from parry_mpi.runtime.waits import WATCH_MS, rest
@@ -55,15 +55,15 @@ class WorkerLoop:
         """Do what there is to do now, without waiting; explore a slice if the explorer lives in this process.
 
         Returns:
-            Whether anything happened.
+            Whether anything happened that somebody waits for.
         """
         active = False
         for _, frame in self._transport.receive():
-            active = True
             for message in codec.decode_from_coordinator(frame):
+                active = active or awaited(message)
                 self._perform(self.worker.receive(message, clock.now_ms()))
         for event in self._explorer.turn():
-            active = True
+            active = active or not (isinstance(event, HandedOver) and goes_on(event.remaining, event.shared))
             self._perform(self.worker.explored(event, clock.now_ms()))
         if self._explorer.able:
             self._perform(self.worker.tick(clock.now_ms()))
