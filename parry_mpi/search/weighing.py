@@ -21,7 +21,7 @@ HEAVY_BITS = 8
 """A node is heavy if it has 2^-8 of the weight that is left in its search: the explored share is then good to a percent."""
 
 CALLS_FIRST = 16
-CALLS_PER_SLICE = 1.0
+CALLS_PER_SLICE = 0.5
 CALLS_KEPT_MAX = 256
 """How many calls of a kernel, some fifty microseconds each, are spent on weighing: when a lease of one big job begins; for each slice,
 where four would cost three percent and make the share hardly better; and how many that were not needed are kept for later."""

@@ -1,9 +1,10 @@
 """Benchmarks of compiled kernels: how much of their bare speed is left on ranks, on one worker and on two, isolated and not.
 
-Bare is the kernel's own speed: nodes by seconds of a loop over it in one process. A run has three speeds to compare with it:
+Bare is the kernel's own speed: nodes by seconds of a loop over it in one process. A run has four speeds to compare with it:
     explored: nodes by the time spent in slices; what the library's slicing costs.
-    working: nodes by the time from the first worker's joining until nothing was left; what exploring with messages, reports, sharing
-        and the last stragglers costs, and loading the machine code in the explorers.
+    present: nodes by the time for which each worker was there, from its own joining until nothing was left; what exploring with messages,
+        reports, sharing and the last stragglers costs.
+    working: nodes by the time from the first worker's joining until nothing was left; all that, and waiting for those that join later.
     seconds: nodes by the "seconds" of --json, which are from rank 0's being ready until the last rank was dismissed.
 This module must not judge.
 """
@@ -21,6 +22,7 @@ Case = tuple[str, ...]
 
 SPEEDS: dict[str, Callable[[Run], float]] = {
     "explored": lambda each: each.nodes * each.workers / each.explored_s,
+    "present": lambda each: each.nodes * each.workers / each.present_s,
     "working": lambda each: each.nodes / each.working_s,
     "seconds": lambda each: each.nodes / each.seconds,
 }

@@ -48,6 +48,7 @@ class Run:
         workers: how many took part.
         seconds: what it says it took, from when rank 0 is ready to start until all ranks were dismissed.
         working_s: from when the first worker had joined until nothing was left: ``seconds`` less start-up and dismissal.
+        present_s: from each worker's joining until nothing was left, summed over workers.
         explored_s: time spent in slices, summed over workers.
         wall_s: from the start of the command to its end.
     """
@@ -57,6 +58,7 @@ class Run:
     workers: int
     seconds: float
     working_s: float
+    present_s: float
     explored_s: float
     wall_s: float
 
@@ -107,14 +109,15 @@ def read_run(finished: Finished, directory: Path, wall_s: float) -> Run:
     answer = finished.answer
     counters = read_result(directory).counters
     events = log_events(directory)
-    joined_at_s = min((at_s for at_s, event in events if event["event"] == "joined"), default=0.0)
+    joined_at_s = [at_s for at_s, event in events if event["event"] == "joined"]
     settled_at_s = max((at_s for at_s, event in events if event["event"] == "settling"), default=0.0)
     return Run(
         result=answer["result"],
         nodes=answer["nodes"],
         workers=answer["workers"],
         seconds=answer["seconds"],
-        working_s=settled_at_s - joined_at_s,
+        working_s=settled_at_s - min(joined_at_s, default=0.0),
+        present_s=sum(settled_at_s - at_s for at_s in joined_at_s),
         explored_s=counters.explored_us / 1e6,
         wall_s=wall_s,
     )
