@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from parry_mpi.core.ids import LeaseId, WorkerId
-from parry_mpi.job import Job
+from parry_mpi.job import Job, total_size_bytes
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True, forbid_unknown_fields=True):
@@ -222,6 +222,10 @@ FromWorker = Hello | Unable | GetJob | Report | Failed | Crashed | Alive | Goodb
 FromCoordinator = Welcome | Refused | Bundle | Ack | Share | Die | Incumbent | Stop | Finished | Rejoin
 
 
+SMALL_BYTES = 1 << 16
+"""A longer message is moved in several steps, for each of which both sides have to look."""
+
+
 def awaited(message: FromWorker | FromCoordinator) -> bool:
     """Whether somebody waits for what follows from this message.
 
@@ -232,11 +236,11 @@ def awaited(message: FromWorker | FromCoordinator) -> bool:
         case Alive() | Ack() | Incumbent():
             return False
         case Report():
-            return not goes_on(message.remaining, message.shared)
+            return not goes_on(message.value, message.remaining, message.shared)
         case _:
             return True
 
 
-def goes_on(remaining: tuple[Job, ...], shared: tuple[Job, ...]) -> bool:
-    """Whether a worker that hands this over has work left and gives none away."""
-    return bool(remaining) and not shared
+def goes_on(value: bytes, remaining: tuple[Job, ...], shared: tuple[Job, ...]) -> bool:
+    """Whether a worker that hands this over has work left, gives none away, and has not much to say."""
+    return bool(remaining) and not shared and len(value) + total_size_bytes(remaining) <= SMALL_BYTES

@@ -406,6 +406,11 @@ class Worker:
         self._say([report] if event.remaining else [report, self._get_job()], actions, now_ms)
 
     @property
+    def careful(self) -> bool:
+        """Whether the explorer waits for the answer to every report before it goes on."""
+        return self._work.careful
+
+    @property
     def _may_ask(self) -> bool:
         """Whether the explorer is at work and nothing is under way from it."""
         return self.lease is not None and not (self._work.asked or self._work.unanswered or self._work.waiting)

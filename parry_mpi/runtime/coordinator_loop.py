@@ -28,7 +28,7 @@ from parry_mpi.core.events import (
     Tick,
 )
 from parry_mpi.core.ids import Peer
-from parry_mpi.core.messages import FromCoordinator, FromWorker, Stop, Unable, awaited
+from parry_mpi.core.messages import FromCoordinator, FromWorker, Report, Stop, Unable, awaited
 from parry_mpi.core.view import View, view
 from parry_mpi.errors import CommitFailed, ProblemError, UsageError
 from parry_mpi.runtime import clock, processes
@@ -255,13 +255,18 @@ class CoordinatorLoop:
             if self._collector.defers(messages):
                 continue
             replies: list[tuple[Peer, FromCoordinator]] = []
-            active = active or any(map(awaited, messages))
+            active = active or any(awaited(message) or self._under_care(message) for message in messages)
             for message in messages:
                 replies += self._take_in(peer, message)
             self._send(replies)
         for peer, why in self.reception.gone():
             self._step(PeerGone(peer, why))
         return active
+
+    def _under_care(self, message: FromWorker) -> bool:
+        """Whether it is a report under a careful lease: the worker waits for the answer before it explores any further."""
+        watch = self.coordinator.volatile.watches.get(message.lease) if isinstance(message, Report) else None
+        return watch is not None and watch.bundle.careful
 
     def _take_in(self, peer: Peer, message: FromWorker) -> list[tuple[Peer, FromCoordinator]]:
         if isinstance(message, Unable) and peer >= OUTSIDE:

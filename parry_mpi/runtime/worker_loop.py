@@ -63,7 +63,8 @@ class WorkerLoop:
                 active = active or awaited(message)
                 self._perform(self.worker.receive(message, clock.now_ms()))
         for event in self._explorer.turn():
-            active = active or not (isinstance(event, HandedOver) and goes_on(event.remaining, event.shared))
+            routine = isinstance(event, HandedOver) and goes_on(event.value, event.remaining, event.shared)
+            active = active or not routine or self.worker.careful
             self._perform(self.worker.explored(event, clock.now_ms()))
         if self._explorer.able:
             self._perform(self.worker.tick(clock.now_ms()))

@@ -18,6 +18,7 @@ from parry_mpi.core.events import Phase
 from parry_mpi.core.ids import LeaseId, Peer, WorkerId
 from parry_mpi.core.messages import (
     Bundle,
+    Crashed,
     Finished,
     FromCoordinator,
     FromWorker,
@@ -434,3 +435,22 @@ def test_guests_are_named(make):
     assert {Peer(OUTSIDE)} == setup.loop.guests()
     (told,) = setup.loop.status()["contributions"]
     assert ("alice@lab", "laptop", 127) == (told["via"], told["host"], told["nodes"])
+
+
+def test_calm(make):
+    """Protects both latency and cores: a report of work that goes on, and its commit, are no reason to look for more at once."""
+    setup = make()
+    setup.join()
+    setup.end.send(COORDINATOR, codec.encode([Report(LeaseId(1), 1, 3, msgspec.msgpack.encode(3), 1000, 0, remaining=(ROOT,))]))
+    assert not setup.loop.turn()
+    setup.end.send(COORDINATOR, codec.encode([Report(LeaseId(1), 2, 3, msgspec.msgpack.encode(3), 1000, 0)]))
+    assert setup.loop.turn()
+
+
+def test_careful_is_awaited(make):
+    """Protects the speed at which a bad node is found: who reports under a careful lease waits for the answer."""
+    setup = make()
+    setup.join()
+    setup.say(Crashed(LeaseId(1), "killed by signal 9"), GetJob(ME, LeaseId(1)))
+    setup.end.send(COORDINATOR, codec.encode([Report(LeaseId(2), 1, 0, b"", 0, 0, remaining=(ROOT,))]))
+    assert setup.loop.turn()

@@ -6,6 +6,7 @@ import pytest
 
 from parry_mpi.core.ids import LeaseId, WorkerId
 from parry_mpi.core.messages import (
+    SMALL_BYTES,
     Ack,
     Alive,
     Bundle,
@@ -25,8 +26,8 @@ from parry_mpi.job import Job
 LEASE, WORKER, JOBS = LeaseId(3), WorkerId(1), (Job(b"n"),)
 
 
-def report(remaining: tuple[Job, ...] = (), shared: tuple[Job, ...] = ()) -> Report:
-    return Report(LEASE, 1, 10, b"v", 1000, 0, remaining, shared)
+def report(remaining: tuple[Job, ...] = (), shared: tuple[Job, ...] = (), value: bytes = b"v") -> Report:
+    return Report(LEASE, 1, 10, value, 1000, 0, remaining, shared)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,8 @@ def report(remaining: tuple[Job, ...] = (), shared: tuple[Job, ...] = ()) -> Rep
         GetJob(WORKER),
         report(),
         report(remaining=JOBS, shared=JOBS),
+        report(remaining=JOBS, value=bytes(SMALL_BYTES)),
+        report(remaining=(Job(bytes(SMALL_BYTES)),)),
         Goodbye(WORKER),
         Welcome(WORKER),
         Bundle(LEASE, JOBS),

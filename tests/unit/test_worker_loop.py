@@ -121,3 +121,22 @@ def test_waits_on_the_explorer(setup):
     """Protects a core: the wait is a wait."""
     setup.loop.wait(0.0)
     assert not setup.loop.restless
+
+
+def test_calm(setup):
+    """Protects both latency and cores: what somebody waits for is followed by another look at once, what goes on is not."""
+    setup.hub.send(Peer(1), codec.encode([Bundle(LEASE, (JOB,))]))
+    assert setup.loop.turn()
+    setup.explorer.tells = [HandedOver(LEASE, 5, b"\x05", 1000, 1, remaining=(JOB,))]
+    assert not setup.loop.turn()
+    setup.hub.send(Peer(1), codec.encode([Ack(LEASE, 1)]))
+    assert not setup.loop.turn()
+    setup.explorer.tells = [HandedOver(LEASE, 5, b"\x05", 1000, 1, remaining=(JOB,), shared=(JOB,))]
+    assert setup.loop.turn()
+
+
+def test_careful_is_awaited(setup):
+    """Protects the speed at which a bad node is found: under a careful lease the explorer waits for every answer."""
+    setup.say(Bundle(LEASE, (JOB,), careful=True))
+    setup.explorer.tells = [HandedOver(LEASE, 0, b"", 0, 0, remaining=(JOB,))]
+    assert setup.loop.turn()
