@@ -21,10 +21,10 @@ HEAVY_BITS = 8
 """A node is heavy if it has 2^-8 of the weight that is left in its search: the explored share is then good to a percent."""
 
 CALLS_FIRST = 16
-CALLS_PER_SLICE = 0.5
+CALLS_PER_SLICE = 0.25
 CALLS_KEPT_MAX = 256
 """How many calls of a kernel, some fifty microseconds each, are spent on weighing: when a lease of one big job begins; for each slice,
-where four would cost three percent and make the share hardly better; and how many that were not needed are kept for later."""
+where more of them make the share hardly better; and how many that were not needed are kept for later."""
 
 BIG_BITS = 10
 """A job is big if it has 2^-10 of the weight of the whole tree. Of a smaller one it does not matter how its weight is divided, and the
