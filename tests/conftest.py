@@ -1,4 +1,4 @@
-"""What holds for every test: its layer's marker, the order of layers, no process left behind, how Hypothesis draws."""
+"""What holds for every test: its layer's marker, the order of layers, nothing left behind, how Hypothesis draws."""
 
 from __future__ import annotations
 
@@ -44,6 +44,9 @@ PROCESS_ENDS_S = 5
 PR_SET_CHILD_SUBREAPER = 36
 """From linux/prctl.h: orphans among our descendants become our children instead of init's, so that the guard sees them."""
 
+HYDRA_FILES = pytest.StashKey[set[Path]]()
+"""Those that were there before the first test."""
+
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)  # a red run stays red
 hypothesis.settings.register_profile("night", deadline=None, max_examples=5_000, print_blob=True)
@@ -52,9 +55,15 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 def pytest_configure(config: pytest.Config) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    config.stash[HYDRA_FILES] = commands.hydra_files()
     tested, checkout = Path(parry_mpi.__file__).resolve(), commands.ROOT
     if os.environ.get("PARRY_TEST_INSTALLED") and checkout in tested.parents:
         raise pytest.UsageError(f"the installed package was to be tested, but parry_mpi comes from {tested}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # others may still test
+        commands.remove_hydra_files(before=config.stash[HYDRA_FILES])
 
 
 def pytest_report_header() -> str:

@@ -247,6 +247,24 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def hydra_files() -> set[Path]:
+    """What MPICH's launcher keeps about this machine, one file a run; TMPDIR is not for it, and a launcher that is killed leaves it."""
+    found = set()
+    for path in Path("/tmp").glob("hydra_hwloc_xmlfile_*"):  # noqa: S108
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_uid == os.getuid():
+                found.add(path)
+    return found
+
+
+def remove_hydra_files(before: set[Path]) -> None:
+    """Remove those that were not there before, unless a launcher is still running: it may be in need of one."""
+    running = (command_line(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit())
+    if not any("hydra_pmi_proxy" in words for words in running):
+        for path in hydra_files() - before:
+            path.unlink(missing_ok=True)
+
+
 def alive(pid: int) -> bool:
     """Whether a process is there and has not ended; one that nobody has waited for yet has ended."""
     try:

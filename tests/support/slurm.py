@@ -33,7 +33,8 @@ class Slurm:
     """A Slurm that takes jobs.
 
     Args:
-        environment: what its commands need.
+        environment: what its commands need. TMPDIR too: a batch job inherits that of whoever submits it, and Slurm makes the folder
+            again if it is gone by then.
     """
 
     environment: dict[str, str]
@@ -48,7 +49,9 @@ class Slurm:
             environment: what the script finds in its environment.
         """
         command = ("sbatch", "--parsable", *options, str(script))
-        finished = run(command, folder=folder, environment=self.environment | dict(environment))
+        # Launchers keep folders of one name in TMPDIR, so jobs that run side by side do not share one.
+        own = {"TMPDIR": tempfile.mkdtemp(prefix="job-", dir=self.environment["TMPDIR"])}
+        finished = run(command, folder=folder, environment=self.environment | own | dict(environment))
         assert finished.code == 0, finished
         return BatchJob(self, finished.stdout.strip(), folder)
 
@@ -125,7 +128,9 @@ def slurm_up(program: str) -> Iterator[Slurm]:
         exports = subprocess.run([program, "env", folder], check=True, capture_output=True, text=True).stdout
         configuration = re.search(r"SLURM_CONF=['\"]?([^'\"\s;]+)", exports)
         assert configuration, exports
-        yield Slurm({"SLURM_CONF": configuration[1], "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"})
+        scratch = Path(folder, "tmp")
+        scratch.mkdir()
+        yield Slurm({"SLURM_CONF": configuration[1], "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "TMPDIR": str(scratch)})
     finally:
         subprocess.run([program, "down", folder], check=True, stdout=subprocess.DEVNULL, timeout=UP_DEADLINE_S)
         shutil.rmtree(folder, ignore_errors=True)
