@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -21,13 +20,11 @@ from typing import Any
 import msgspec
 import uvicorn
 
+from parry_mpi import companion
 from parry_mpi.dashboard.application import application
 from parry_mpi.dashboard.board import Board
 from parry_mpi.dashboard.pair import HEADER, Configuration, Kind
 from parry_mpi.store.history import read_history
-
-IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What launchers and terminals send to everybody in a group: rank 0 decides when to stop, and shows how it does."""
 
 LAST_WORDS_S = 0.3
 """How long the end waits for pages to be sent the last status."""
@@ -109,12 +106,9 @@ def _history(run_dir: str) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run as a program."""
-    for number in IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
+    pair, listening = companion.begin()
     logging.disable()
     os.set_blocking(sys.stderr.fileno(), False)  # nobody reads it before the end
-    pair, listening = (socket.socket(fileno=int(word)) for word in sys.argv[1:3])
     with contextlib.suppress(asyncio.IncompleteReadError):
         asyncio.run(serve(pair, listening))
     os._exit(0)  # whatever connection is still open: it is over

@@ -8,16 +8,11 @@ This module must not know what a frame says, nor touch the network: it speaks to
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import weakref
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
+from parry_mpi.companion import Companion, disown_in_forks, owns_no_more
 from parry_mpi.core.ids import Peer
 from parry_mpi.errors import LocalProtocolError, ProblemError, UsageError
 from parry_mpi.transport.base import FRAMES_AT_ONCE, OUTSIDE
@@ -54,14 +49,6 @@ NOTES_MAX = 1_000
 
 DESCRIPTIONS_MAX = 10_000
 """Peers whose description is kept, those that are gone included; then the oldest go."""
-
-KEPT_BACK = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
-"""What must not end the new process before it can ignore it."""
-
-ERROR_BYTES_MAX = 1 << 16
-"""What a pipe holds: a traceback."""
-
-_open: weakref.WeakSet[BridgeTransport] = weakref.WeakSet()
 
 
 @dataclass
@@ -115,18 +102,17 @@ class BridgeTransport:
         self._notes: deque[tuple[str, dict[str, str | int]]] = deque(maxlen=NOTES_MAX)
         self._lost = False
         self._closed = False
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            self._process = _started(theirs)
+        self._process = Companion("parry_mpi.transport.bridge.process")
+        self._socket = self._process.socket
         key = private_key.to_openssh()
         configuration = Configuration(host, port, key, absolute(authorized_keys), limits or Limits())
         try:
             self.address = self._begin(configuration)
         except (UsageError, OSError):
-            self._end_process(0)
+            self._process.end()
             raise
         self._socket.setblocking(False)
-        _open.add(self)
+        disown_in_forks(self)
 
     @property
     def size(self) -> int:
@@ -256,7 +242,8 @@ class BridgeTransport:
             while not self._arrived:
                 data = self._socket.recv(PIECE_BYTES)
                 if not data:
-                    raise UsageError(f"cannot listen on {where}: the bridge process did not start: {self._last_words()}")
+                    why = self._process.last_words(HASTY_CLOSE_S)
+                    raise UsageError(f"cannot listen on {where}: the bridge process did not start: {why}")
                 self._arrived.extend(self._records.take(data))
         except OSError as error:
             raise UsageError(f"cannot listen on {where}: the bridge process did not start: {error}") from None
@@ -306,77 +293,20 @@ class BridgeTransport:
         self._outgoing.clear()
         self.unsent_bytes = 0
         self._fail(set(self._peers))
-        why = self._last_words()
+        why = self._process.last_words(HASTY_CLOSE_S)
         self._end_process(0)
         text = f"the bridge process is gone ({why}): all workers from outside are lost and none can join; the run goes on without them"
         self._notes.append(("bridge lost", {"why": text}))
 
-    def _last_words(self) -> str:
-        """Say how the process ended; its end of the socket pair is closed already, so that it is about to."""
-        try:
-            code = self._process.wait(HASTY_CLOSE_S)
-        except subprocess.TimeoutExpired:
-            return "it hangs"
-        assert self._process.stderr is not None
-        lines = self._process.stderr.read(ERROR_BYTES_MAX).decode(errors="replace").strip().splitlines()
-        return f"exit code {code}" + (f", {lines[-1]}" if lines else "")
-
     def _end_process(self, wait_s: float) -> None:
-        try:
-            self._process.wait(wait_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._leave_process()
-
-    def _leave_process(self) -> None:
-        """Close what leads to the process, without a word to it."""
-        self._socket.close()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
-        _open.discard(self)
+        self._process.end(wait_s)
+        owns_no_more(self)
 
     def disown(self) -> None:
-        """Let go of the bridge process in a fork of the process that started it: it must see when that one is gone."""
         self._closed = True
-        self._process.returncode = 0  # it is not our child, and nobody waits for it here
-        self._leave_process()
-
-
-def _started(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """Start the bridge process with its end of the socket pair.
-
-    It finds modules where this process does, and in no other place: a random.py in the user's folder is not for it.
-    """
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path),
-        "PYTHONSAFEPATH": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # numpy comes along with the package, and nothing is calculated
-    }
-    command = [sys.executable, "-m", "parry_mpi.transport.bridge.process", str(theirs.fileno())]
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, KEPT_BACK)
-    try:
-        return subprocess.Popen(  # noqa: S603 our own module
-            command,
-            pass_fds=(theirs.fileno(),),
-            cwd="/",
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._process.leave()
+        owns_no_more(self)
 
 
 def _why_not(*, closed: bool) -> str:
     return "after the end" if closed else "who does not exist"
-
-
-def _disown_all() -> None:
-    for transport in list(_open):
-        transport.disown()
-
-
-os.register_at_fork(after_in_child=_disown_all)

@@ -13,7 +13,6 @@ import contextlib
 import logging
 import os
 import resource
-import signal
 import socket
 import sys
 import traceback
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parry_mpi import companion
 from parry_mpi.errors import EXIT_INTERNAL, RemoteProtocolError
 from parry_mpi.transport.base import OUTSIDE
 from parry_mpi.transport.bridge.authorized import AuthorizedKeys, content_of
@@ -39,9 +39,6 @@ from parry_mpi.transport.bridge.pair import (
 )
 from parry_mpi.wire.keys import read_private_key
 from parry_mpi.wire.session import RefusalCode, refusal
-
-IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""What launchers and terminals send to everybody in a group: rank 0 decides when to stop, and still has to speak to outsiders then."""
 
 LOOK_S = 0.1
 """How often it is looked who is late; everything that is measured so may take longer by this."""
@@ -444,11 +441,8 @@ async def serve(end: socket.socket) -> None:
 
 def main() -> None:
     """Run the bridge process."""
-    for number in IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    (end,) = companion.begin()
     logging.getLogger("asyncio").addHandler(logging.NullHandler())
-    end = socket.socket(fileno=int(sys.argv[1]))
-    os.set_inheritable(end.fileno(), False)
     code = 0
     try:
         asyncio.new_event_loop().run_until_complete(serve(end))
