@@ -93,22 +93,29 @@ class BestFirst(Optima):
     best_first = True
 
 
-class ByKernel(Optima):
-    """The same tree, walked by a kernel that knows nothing of gaps."""
+class DepthFirst:
+    """The kernel of a problem whose trees are random ones: depth first, going on with what it found itself."""
 
     def explore(self, frontier, budget, incumbent):
-        known, best, nodes = self.signed(incumbent), None, 0
+        known, best, nodes = (None if incumbent is None else self.signed(incumbent)), None, 0
         while frontier and nodes < budget:
             nodes += 1
             node = frontier.pop()
-            bound = self.drawn[2][node]
-            if known is not None and bound is not None and bound >= known:
+            if known is not None and self.outdone(node, known):
                 continue
             better = self.improvement(node, known)
             if better is not None:
                 best, known = better, self.score(better)
             frontier += reversed(self.children(node))
         return Slice(best, frontier, nodes)
+
+
+class ByKernel(DepthFirst, Optima):
+    """The same tree, walked by a kernel that knows nothing of gaps."""
+
+    def outdone(self, node, known):
+        bound = self.drawn[2][node]
+        return bound is not None and bound >= known
 
 
 class ByKernelLargest(ByKernel):

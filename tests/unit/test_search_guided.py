@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.optima import DepthFirst
 from support.trees import Tree, encoded, random_tree
 
 from parry_mpi.errors import ProblemError
@@ -85,21 +86,11 @@ class Largest(Smallest):
     sense = "max"
 
 
-class ByKernel(Smallest):
-    """The same tree, walked by a kernel that goes on with what it found itself."""
+class ByKernel(DepthFirst, Smallest):
+    """The same tree, walked by a kernel."""
 
-    def explore(self, frontier, budget, incumbent):
-        known, best, nodes = (None if incumbent is None else self.signed(incumbent)), None, 0
-        while frontier and nodes < budget:
-            nodes += 1
-            node = frontier.pop()
-            if known is not None and self.prunes(node, known):
-                continue
-            better = self.improvement(node, known)
-            if better is not None:
-                best, known = better, self.score(better)
-            frontier += reversed(self.children(node))
-        return Slice(best, frontier, nodes)
+    def outdone(self, node, known):
+        return self.prunes(node, known)
 
 
 class ByKernelLargest(ByKernel):
