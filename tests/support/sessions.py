@@ -59,3 +59,13 @@ def established() -> tuple[ClientSession, ServerSession]:
     client, server = client_session(), server_session()
     shake_hands(client, server)
     return client, server
+
+
+def handshake(client: Session, server: Session) -> tuple[bytes, bytes, bytes, bytes]:
+    """Let two new ends join; return what was said: the client's hello, the server's, the client's proof, and the answer to it."""
+    said = []
+    for sender, receiver in ((client, server), (server, client)) * 2:
+        said.append(sender.take_outgoing())
+        receiver.receive(said[-1])
+    hello, server_hello, proof, answer = said
+    return hello, server_hello, proof, answer

@@ -60,14 +60,7 @@ MESSAGES: tuple[Message, ...] = (
 def computed() -> dict[str, typing.Any]:
     """Return all vectors, as plain values."""
     client, server = sessions.client_session(), sessions.server_session()
-    hello = client.take_outgoing()
-    server.receive(hello)
-    server_hello = server.take_outgoing()
-    client.receive(server_hello)
-    proof = client.take_outgoing()
-    server.receive(proof)
-    answer = server.take_outgoing()
-    client.receive(answer)
+    hello, server_hello, proof, answer = sessions.handshake(client, server)
     handshake = {
         "coordinator_seed": bytes(range(32)),
         "coordinator_line": sessions.COORDINATOR.public.line,

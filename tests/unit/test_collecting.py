@@ -9,17 +9,13 @@ import msgspec
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from support.commands import wait_until
-from support.disk import QUEENS
+from support import loops
 from support.toys import LEASE, ROOT, begin
 
 from parry_mpi import data as data_module
 from parry_mpi.cli.solutions import decoded
-from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.ids import LeaseId, WorkerId
 from parry_mpi.core.messages import Ack, GetJob, Goodbye, Hello, Report
-from parry_mpi.core.policy import Settings
-from parry_mpi.core.state import State
 from parry_mpi.core.worker import Ask, Go, Want
 from parry_mpi.data import DataCodec, SolutionsCodec
 from parry_mpi.errors import CommitFailed, UsageError
@@ -28,16 +24,10 @@ from parry_mpi.problem import Collection, Slice
 from parry_mpi.runtime import collecting as module
 from parry_mpi.runtime import coordinator_loop as loop_module
 from parry_mpi.runtime.collecting import Collector
-from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers
 from parry_mpi.runtime.exploring import Exploring
-from parry_mpi.runtime.signals import StopSignals
 from parry_mpi.search.exploration import Exploration, explore_all
-from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.store.solutions import StoredSolutions
 from parry_mpi.task import Task
-from parry_mpi.transport import inprocess
-from parry_mpi.transport.base import COORDINATOR
-from parry_mpi.wire import codec
 
 POINT = np.dtype([("x", "<i2"), ("y", "<f8")])
 DEPTH = 7
@@ -252,26 +242,12 @@ def test_numbers_are_kept():
     assert 0 == collector.held_bytes
 
 
-class Setup:
-    """A coordinator's loop for Leaves over a real run directory, with us as its only worker."""
+class Setup(loops.Setup):
+    """A loop whose worker collects the leaves."""
 
     def __init__(self, path) -> None:
-        task = Task(Leaves())
-        hub, self.end = inprocess.pair()
-        self.path = path
-        self.directory = RunDirectory.open(path, QUEENS)
-        self.stop = StopSignals().__enter__()
-        coordinator = Coordinator(State(), Settings("f"))
-        self.directory.initialize(coordinator.state.take_changes(), task.values.encode(0))
-        watchers = Watchers(lambda view: None, lambda line: None)
-        self.loop = CoordinatorLoop(coordinator, task, 0, hub, self.directory, self.stop, watchers)
-        self.loop.begin()
+        super().__init__(path, Task(Leaves()))
         self.say(Hello("f", "node7", 1, "token"), GetJob(WorkerId(1)))
-
-    def say(self, *messages):
-        self.end.send(COORDINATOR, codec.encode(messages))
-        self.loop.turn()
-        return [message for _, frame in self.end.receive() for message in codec.decode_from_coordinator(frame)]
 
     def report(self, number: int, *solutions: int, size_bytes: int = 0, last: bool = False):
         body = body_of(*solutions, size_bytes=size_bytes)
@@ -280,14 +256,6 @@ class Setup:
     def on_disk(self) -> list[int]:
         with StoredSolutions(self.path / "state.sqlite") as stored:
             return numbers(stored.reports())
-
-    def turn_until(self, condition, what) -> None:
-        wait_until(lambda: (self.loop.turn(), condition())[1], what)
-
-    def close(self) -> None:
-        self.stop.__exit__(None, None, None)
-        self.loop.close()
-        self.directory.close()
 
 
 @pytest.fixture

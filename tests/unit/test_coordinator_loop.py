@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 
 import msgspec
 import pytest
-from support.commands import wait_until
-from support.disk import QUEENS
+from support import loops
 from support.gates import events
 from support.toys import ROOT, binary
 
-from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Phase
 from parry_mpi.core.ids import LeaseId, Peer, WorkerId
 from parry_mpi.core.messages import (
@@ -30,16 +27,12 @@ from parry_mpi.core.messages import (
     Stop,
     Unable,
 )
-from parry_mpi.core.policy import Settings
-from parry_mpi.core.state import State
 from parry_mpi.errors import CommitFailed, ProblemError, StoreCorrupt
 from parry_mpi.problem import Enumeration
 from parry_mpi.runtime import coordinator_loop as module
-from parry_mpi.runtime.coordinator_loop import CoordinatorLoop, Watchers, failure_of
+from parry_mpi.runtime.coordinator_loop import failure_of
 from parry_mpi.runtime.deadline import Deadline
-from parry_mpi.runtime.signals import StopSignals
 from parry_mpi.store.readers import read_result
-from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task
 from parry_mpi.transport import inprocess
 from parry_mpi.transport.base import COORDINATOR, OUTSIDE
@@ -48,28 +41,8 @@ from parry_mpi.wire import codec
 ME = WorkerId(1)
 
 
-class Setup:
-    """A coordinator's loop over a real run directory, with us as its only worker."""
-
-    def __init__(self, path, task: Task, hub=None, gate=None, page=None, **settings) -> None:
-        self.hub, self.end = inprocess.pair()
-        self.directory = RunDirectory.open(path, QUEENS)
-        self.warnings: list[str] = []
-        self.stop = StopSignals().__enter__()
-        coordinator = Coordinator(State(), Settings("f", **settings))
-        self.directory.initialize(coordinator.state.take_changes(), task.values.encode(0))
-        watchers = Watchers(lambda view: None, self.warnings.append, gate, page)
-        self.loop = CoordinatorLoop(coordinator, task, 0, hub or self.hub, self.directory, self.stop, watchers)
-        self.loop.begin()
-
-    def say(self, *messages: FromWorker) -> list[FromCoordinator]:
-        """Say this in one frame; return what is answered."""
-        self.end.send(COORDINATOR, codec.encode(messages))
-        self.loop.turn()
-        return self.heard()
-
-    def heard(self) -> list[FromCoordinator]:
-        return [message for _, frame in self.end.receive() for message in codec.decode_from_coordinator(frame)]
+class Setup(loops.Setup):
+    """A loop whose worker explores a tree."""
 
     def join(self) -> Bundle:
         """Join and be given the first bundle."""
@@ -79,14 +52,6 @@ class Setup:
 
     def report(self, nodes: int, **fields) -> list[FromCoordinator]:
         return self.say(Report(LeaseId(1), 1, nodes, msgspec.msgpack.encode(nodes), 1000, 1, **fields))
-
-    def turn_until(self, condition: Callable[[], object], what: str) -> None:
-        wait_until(lambda: (self.loop.turn(), condition())[1], what)
-
-    def close(self) -> None:
-        self.stop.__exit__(None, None, None)
-        self.loop.close()
-        self.directory.close()
 
 
 @pytest.fixture

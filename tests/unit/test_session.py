@@ -261,12 +261,7 @@ def test_client_that_only_knows_the_key():
 
 def test_recorded_handshake():
     """Protects the run from recordings: what a worker said once lets nobody in again, and what the coordinator said fools nobody."""
-    client, server = client_session(), server_session()
-    hello = client.take_outgoing()
-    server.receive(hello)
-    server_hello = server.take_outgoing()
-    client.receive(server_hello)
-    proof = client.take_outgoing()
+    hello, server_hello, proof, _ = sessions.handshake(client_session(), server_session())
     again = server_session(nonce=bytes(32))
     again.receive(hello)
     dies(again, proof, AuthenticationError, "cannot sign with it")
@@ -355,19 +350,8 @@ def test_handshake_signatures_sign_no_frames():
 # Changed, cut and oversize
 
 
-def handshake_records() -> list[tuple[str, bytes]]:
-    """Each record that either side receives in the handshake, with the state in which it comes."""
-    client, server = client_session(), server_session()
-    hello = client.take_outgoing()
-    server.receive(hello)
-    server_hello = server.take_outgoing()
-    client.receive(server_hello)
-    proof = client.take_outgoing()
-    server.receive(proof)
-    return [("hello", hello), ("server hello", server_hello), ("proof", proof), ("answer", server.take_outgoing())]
-
-
-RECORDS = handshake_records()
+RECORDS = sessions.handshake(client_session(), server_session())
+"""What the two sides say to each other in the handshake, by turns."""
 
 
 def receiver_of(stage: int) -> Session:
@@ -375,14 +359,14 @@ def receiver_of(stage: int) -> Session:
     client, server = client_session(), server_session()
     client.take_outgoing()
     for number in range(stage):
-        (server, client)[number % 2].receive(RECORDS[number][1])
+        (server, client)[number % 2].receive(RECORDS[number])
     return (server, client)[stage % 2]
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3], ids=[name for name, _ in RECORDS[1:]])
+@pytest.mark.parametrize("stage", [1, 2, 3], ids=["server hello", "proof", "answer"])
 def test_every_changed_byte_of_the_handshake(stage):
     """Protects the handshake: whichever bit of a record is changed, nobody is let in."""
-    record = RECORDS[stage][1]
+    record = RECORDS[stage]
     for position in range(len(record)):
         changed = bytearray(record)
         changed[position] ^= 1 << position % 8
@@ -394,7 +378,7 @@ def test_every_changed_byte_of_the_handshake(stage):
 
 def test_every_changed_byte_of_the_hello():
     """Protects the first record, which nobody signs: what was changed in it is noticed at the worker, or at the coordinator."""
-    for position in range(len(RECORDS[0][1])):
+    for position in range(len(RECORDS[0])):
         client, server = client_session(), server_session()
         hello = bytearray(client.take_outgoing())
         hello[position] ^= 1 << position % 8
@@ -492,7 +476,7 @@ def test_any_bytes(stage, data, real_bytes, piece_bytes):
         receiver = established()[1]
     else:
         receiver = receiver_of(stage)
-        data = RECORDS[stage][1][:real_bytes] + data
+        data = RECORDS[stage][:real_bytes] + data
     try:
         assert [] == feed(receiver, data, piece_bytes)
     except (AuthenticationError, RemoteProtocolError):
