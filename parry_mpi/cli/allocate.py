@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 import parry_mpi
+from parry_mpi.cli.options import TIMES
 from parry_mpi.cli.telling import say
 from parry_mpi.cli.wording import plural, seconds
 from parry_mpi.errors import EXIT_COMPLETE, EXIT_STOPPED, ParryError, UsageError
@@ -32,7 +33,7 @@ NAP_S = 0.2
 """How soon a signal is acted on between two looks."""
 
 
-@click.command("allocate", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
+@click.command("allocate", epilog=TIMES)
 @click.argument("run_dir", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("options", metavar="[-- SBATCH-OPTIONS...]", nargs=-1, type=click.UNPROCESSED)
 @click.option(

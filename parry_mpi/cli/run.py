@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
+from parry_mpi.cli.options import TIMES, isolation
 from parry_mpi.cli.wording import OFF, address, dashboard_address, seconds
 from parry_mpi.errors import EXIT_COMPLETE
 from parry_mpi.transport import launcher
 
 
-@click.command("run", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
+@click.command("run", epilog=TIMES)
 @click.argument("problem", metavar="FILE.py[:Class]|MODULE[:Class]")
 @click.argument("parameters", metavar="[NAME=VALUE]...", nargs=-1)
 @click.option(
@@ -37,13 +38,7 @@ from parry_mpi.transport import launcher
 @click.option("--where", is_flag=True, help="Only print the run directory of this command, if there is nothing wrong with it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line of stdout.")
 @click.option("--stop-after", metavar="TIME", type=seconds, help="Stop after so long, to be continued (exit code 75).")
-@click.option(
-    "--isolation",
-    type=click.Choice(["process", "none"]),
-    default="process",
-    show_default=True,
-    help="Explore in a process of its own, which may crash or hang, or in the worker's.",
-)
+@isolation
 @click.option(
     "--on-error",
     type=click.Choice(["stop", "quarantine"]),

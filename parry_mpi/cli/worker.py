@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from parry_mpi.cli.options import TIMES, isolation
 from parry_mpi.cli.wording import address, seconds
 from parry_mpi.errors import UsageError
 
@@ -16,7 +17,7 @@ TYPED = "parry-mpi worker HOST:PORT FILE.py [NAME=VALUE ...] --key FILE --server
 ANNOUNCED = "parry-mpi worker --run-dir DIR"
 
 
-@click.command("worker", epilog="A TIME is 90, 90s, 10m, 2h, or as Slurm writes it: 30:00, 2:00:00, 1-12:00:00.")
+@click.command("worker", epilog=TIMES)
 @click.argument("words", metavar="[HOST[:PORT] FILE.py[:Class]|MODULE[:Class] [NAME=VALUE]...]", nargs=-1)
 @click.option(
     "--run-dir",
@@ -43,13 +44,7 @@ ANNOUNCED = "parry-mpi worker --run-dir DIR"
     help="How long to look for a coordinator that does not answer (then exit code 75).",
 )
 @click.option("--stop-after", metavar="TIME", type=seconds, help="Hand back what remains and leave after so long.")
-@click.option(
-    "--isolation",
-    type=click.Choice(["process", "none"]),
-    default="process",
-    show_default=True,
-    help="Explore in a process of its own, which may crash or hang, or in the worker's.",
-)
+@isolation
 def command(
     words: tuple[str, ...],
     run_dir: Path | None,
