@@ -1,4 +1,4 @@
-"""What the README promises."""
+"""What the README and the pages behind it promise."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from support.commands import ROOT, parry_mpi, run
 from parry_mpi import errors
 
 README = (ROOT / "README.md").read_text()
-PROBLEMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-TUTORIAL, SWEEP, RULER = PROBLEMS
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def only_problem(page: str) -> str:
+    """The one block of Python in a page."""
+    (found,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    return found
+
+
+TUTORIAL, SWEEP, RULER = map(only_problem, ("README.md", "docs/problems.md", "docs/optimisation.md"))
 
 
 def test_tutorial_problem(tmp_path):
@@ -52,14 +60,15 @@ def test_exit_codes():
 
 
 def test_commands_exist():
-    """Protects readers: each command and option that the README names is there, and each command that is there is named."""
+    """Protects readers: each command and option that a table names is there, and each command that is there is named."""
     described = set(re.findall(r"^\| `parry-mpi (\w+)", README, re.MULTILINE))
     help_text = run(parry_mpi("--help")).stdout
     offered = set(re.findall(r"^ {2}(\w+)  ", help_text[help_text.index("Commands:") :], re.MULTILINE))
     assert offered == described
     helps = {name: run(parry_mpi(name, "--help")).stdout for name in offered}
     options = {name: set(re.findall(r"^ {2}(--[\w-]+)", text, re.MULTILINE)) for name, text in helps.items()}
-    listed = set(re.findall(r"^\| `(--[\w-]+)", README, re.MULTILINE))
+    tables = "".join(page.read_text() for page in PAGES)
+    listed = set(re.findall(r"^\| `(--[\w-]+)", tables, re.MULTILINE))
     assert options["run"] | options["worker"] <= listed <= set().union(*options.values())
 
 
@@ -73,3 +82,21 @@ def test_files_exist(path):
 def test_jobs_are_listed(job):
     """Protects users from overlooking a problem: every file of jobs/ is in the README's table."""
     assert f"| `jobs/{job}` |" in README
+
+
+def anchors(page: Path) -> set[str]:
+    """Where links into a page may lead: its headings, as GitHub makes names of them."""
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """Protects readers from a page that was moved: each link to another page or heading of the project has its end."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" not in target:
+            name, _, anchor = target.partition("#")
+            there = page.parent / name if name else page
+            assert there.is_file(), target
+            assert not anchor or anchor in anchors(there), target
