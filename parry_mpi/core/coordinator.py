@@ -9,6 +9,8 @@ The rules that make the answer right:
     A lease that ends otherwise is voided: what its last accepted report left goes back, and its number is refused for ever.
     Finished is said only after the state in which nothing is left, or all that is left does not matter, is on disk.
 
+What becomes of the books when a lease or a worker goes stands in books.py; here it is decided when.
+
 This module must not wait, read a clock, draw a random number, log, or open anything.
 """
 
@@ -16,10 +18,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
 
-import msgspec
-
+from parry_mpi.core.books import Books, Rewrite, earlier
 from parry_mpi.core.events import (
     Committed,
     Effects,
@@ -27,7 +27,6 @@ from parry_mpi.core.events import (
     Failure,
     Fold,
     Improved,
-    Note,
     PeerGone,
     Phase,
     ProblemRaised,
@@ -45,7 +44,6 @@ from parry_mpi.core.messages import (
     Die,
     Failed,
     Finished,
-    FromCoordinator,
     FromWorker,
     GetJob,
     Goodbye,
@@ -62,12 +60,11 @@ from parry_mpi.core.messages import (
 from parry_mpi.core.objections import objection
 from parry_mpi.core.optimum import proven_bound
 from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, Settings, patience_ms
-from parry_mpi.core.records import Decided, Granted, Joined, Quarantined, Reported, Restarted, RootsPulled, Voided
-from parry_mpi.core.sharing import ShareRequests
-from parry_mpi.core.state import AnyRecord, Lease, State
-from parry_mpi.core.volatile import Volatile, Watch, Worker
+from parry_mpi.core.records import Decided, Granted, Joined, Quarantined, Reported, Restarted, RootsPulled
+from parry_mpi.core.state import State
+from parry_mpi.core.volatile import Watch, Worker
 from parry_mpi.errors import unreachable
-from parry_mpi.job import Job, total_weight
+from parry_mpi.job import Job
 
 PULL_COUNT = 8192
 """How many roots without an index are pulled at once: some milliseconds of the coordinator's time, some hundred kilobytes."""
@@ -79,35 +76,16 @@ PRESS_EVERY_MS = 100
 """Unanswered share requests are looked through at most so often: thousands of them, asked at different times, would otherwise be
 looked through every millisecond."""
 
-Rewrite = Callable[[Job], Job]
-
 STORY_MAX = 64
 """How many of the latest events are kept to be shown with an error."""
 
 
-class Coordinator:
-    """Owner of the job set, the leases and the quarantine.
-
-    Args:
-        state: the durable state, new or as the store kept it.
-        settings: what the user chose.
-        rewrite: what becomes of a job that was killed, by the problem's own rule; None for the job itself. It has no say in how
-            often the job was killed nor in what it weighs.
-    """
+class Coordinator(Books):
+    """Owner of the job set, the leases and the quarantine; the arguments are those of Books."""
 
     def __init__(self, state: State, settings: Settings, rewrite: Rewrite | None = None) -> None:
-        self.state = state
-        self.settings = settings
-        self._rewrite = rewrite
-        self.volatile = Volatile(ShareRequests(self._lease_weight))
+        super().__init__(state, settings, rewrite)
         self.story: deque[str] = deque(maxlen=STORY_MAX)
-        self._effects = Effects()
-        self._now_ms = 0
-
-    @property
-    def phase(self) -> Phase:
-        """How far this coordinator is."""
-        return self.volatile.phase
 
     def restart(self) -> Effects:
         """Take over what another coordinator left behind: its leases end. Must be committed before the first step."""
@@ -483,9 +461,6 @@ class Coordinator:
         killed = max(job.killed for job in self.state.leases[lease_id].jobs)
         return self.volatile.requests.asked[lease_id].asked_at_ms + patience_ms(self.settings, killed)
 
-    def _lease_weight(self, lease_id: LeaseId) -> int:
-        return total_weight(self.state.leases[lease_id].jobs)
-
     def _await_hand_back(self) -> None:
         volatile = self.volatile
         assert volatile.grace_ends_at_ms is not None
@@ -497,90 +472,6 @@ class Coordinator:
         for lease_id, lease in list(self.state.leases.items()):
             self._void(lease_id, lease.jobs, (), killing=False)
         self._settle()
-
-    # Ends of leases and of workers
-
-    def _leave(self, worker: Worker) -> None:
-        if worker.lease is not None:
-            self._void(worker.lease, self.state.leases[worker.lease].jobs, (), killing=False)
-        self._forget(worker)
-        self._note("left", worker=worker.worker, host=worker.hello.host, nodes=worker.nodes)
-
-    def _lose(self, worker: Worker, why: str) -> None:
-        if worker.lease is not None:
-            self._kill(worker.lease, why, worker.hello.host)
-        self._forget(worker)
-        self._note("lost", worker=worker.worker, peer=worker.peer, host=worker.hello.host, why=why)
-
-    def _forget(self, worker: Worker) -> None:
-        del self.volatile.workers[worker.worker]
-        del self.volatile.by_peer[worker.peer]
-        if worker.hungry:
-            self.volatile.hungry.remove(worker.worker)
-
-    def _kill(self, lease_id: LeaseId, why: str, host: str) -> None:
-        """Void a lease by force. What may have caused it is killed once more, and quarantined when it is to blame alone.
-
-        Under a careful lease only the job explored next can have caused it: it was reported before it was begun.
-        """
-        lease = self.state.leases[lease_id]
-        watch = self.volatile.watches[lease_id]
-        self.volatile.workers[lease.worker].killed += 1
-        self._note("killed", lease=lease_id, worker=lease.worker, host=host, why=why)
-        if not watch.bundle.careful:
-            self._void(lease_id, tuple(self._killed_once_more(job) for job in lease.jobs), (), killing=True)
-            return
-        *others, suspect = lease.jobs
-        suspect = self._killed_once_more(suspect)
-        if suspect.killed >= self.settings.max_kills and not watch.progressed:
-            self._note("quarantined", lease=lease_id, worker=lease.worker, host=host, error=why)
-            self._void(lease_id, tuple(others), (Quarantined(suspect, why, "", host),), killing=True)
-        else:
-            self._void(lease_id, (*others, suspect), (), killing=True)
-
-    def _killed_once_more(self, job: Job) -> Job:
-        killed = job.killed_once_more()
-        if self._rewrite is None:
-            return killed
-        return msgspec.structs.replace(self._rewrite(killed), killed=killed.killed, weight=killed.weight)
-
-    def _void(self, lease_id: LeaseId, jobs: tuple[Job, ...], quarantined: tuple[Quarantined, ...], *, killing: bool) -> None:
-        worker = self.volatile.workers[self.state.leases[lease_id].worker]
-        worker.lease = None
-        del self.volatile.watches[lease_id]
-        self.volatile.requests.drop(lease_id)
-        self._record(Voided(lease_id, jobs, quarantined, killing))
-
-    # Helpers
-
-    def _worker_at(self, peer: Peer) -> Worker | None:
-        worker_id = self.volatile.by_peer.get(peer)
-        return None if worker_id is None else self.volatile.workers[worker_id]
-
-    def _own_lease(self, worker: Worker | None, lease_id: LeaseId) -> Lease | None:
-        """The lease, if it is live and this worker's."""
-        return self.state.leases[lease_id] if worker is not None and worker.lease == lease_id else None
-
-    def _record(self, record: AnyRecord) -> None:
-        self.state.apply(record)
-        self._effects.records.append(record)
-
-    def _send(self, peer: Peer, message: FromCoordinator) -> None:
-        self._effects.sends.append((peer, message))
-
-    def _send_lease(self, lease_id: LeaseId, message: FromCoordinator) -> None:
-        self._send(self.volatile.workers[self.state.leases[lease_id].worker].peer, message)
-
-    def _note(self, event: str, **facts: str | float) -> None:
-        self._effects.notes.append(Note(event, facts))
-
-    def _wake(self, at_ms: int) -> None:
-        self._effects.wake_at_ms = earlier(self._effects.wake_at_ms, at_ms)
-
-
-def earlier(at_ms: int | None, other_ms: int) -> int:
-    """The earlier of two times, of which the first may not be known."""
-    return other_ms if at_ms is None else min(at_ms, other_ms)
 
 
 def _told(event: Event) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from parry_mpi.core.coordinator import Coordinator, Rewrite
+from parry_mpi.core.books import Rewrite
+from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Effects, Event, Received
 from parry_mpi.core.ids import LeaseId, Peer, WorkerId
 from parry_mpi.core.invariants import check_coordinator

@@ -11,9 +11,9 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from parry_mpi.core import coordinator, state, worker
+from parry_mpi.core import books, coordinator, state, worker
 
-Coordinator, State, Worker = coordinator.Coordinator, state.State, worker.Worker
+Books, Coordinator, State, Worker = books.Books, coordinator.Coordinator, state.State, worker.Worker
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,15 @@ MUTANTS = (
         ("report.seq != lease.seq + 1", "False"),
     ),
     mutant("a repeated report kills its lease", Coordinator, "_report", ("report.seq <= lease.seq", "report.seq == -1")),
-    mutant("anybody may report", Coordinator, "_own_lease", ("worker.lease == lease_id", "lease_id in self.state.leases")),
+    mutant("anybody may report", Books, "_own_lease", ("worker.lease == lease_id", "lease_id in self.state.leases")),
     mutant(
         "what was found is not counted", Coordinator, "_accept", ("if report.nodes:", "if report.nodes and report.remaining:")
     ),
     mutant(
         "a lease is not acknowledged", Coordinator, "_accept", ("self._send(worker.peer, Ack(report.lease, report.seq))", "pass")
     ),
-    mutant("a lost worker keeps its lease", Coordinator, "_lose", ("worker.lease is not None", "False")),
-    mutant("a worker that leaves keeps its lease", Coordinator, "_leave", ("worker.lease is not None", "False")),
+    mutant("a lost worker keeps its lease", Books, "_lose", ("worker.lease is not None", "False")),
+    mutant("a worker that leaves keeps its lease", Books, "_leave", ("worker.lease is not None", "False")),
     mutant(
         "Finished is said before the end is on disk",
         Coordinator,
@@ -73,10 +73,10 @@ MUTANTS = (
         ("self._effects.must_commit = True", "self._committed()"),
     ),
     mutant("Finished is said to a run that was stopped", Coordinator, "_farewell", ("if self.state.done else Stop()", "")),
-    mutant("a kill leaves no trace", Coordinator, "_killed_once_more", ("job.killed_once_more()", "job")),
+    mutant("a kill leaves no trace", Books, "_killed_once_more", ("job.killed_once_more()", "job")),
     mutant(
         "killed is reset",
-        Coordinator,
+        Books,
         "_killed_once_more",
         ("job.killed_once_more()", "job.killed_once_more() if not job.killed else msgspec.structs.replace(job, killed=0)"),
     ),
@@ -103,14 +103,14 @@ MUTANTS = (
     mutant(
         "a bad job is quarantined and handed out", Coordinator, "_failed", ("tuple(others), (entry,)", "lease.jobs, (entry,)")
     ),
-    mutant("the wrong job is blamed", Coordinator, "_kill", ("*others, suspect = lease.jobs", "suspect, *others = lease.jobs")),
+    mutant("the wrong job is blamed", Books, "_kill", ("*others, suspect = lease.jobs", "suspect, *others = lease.jobs")),
     mutant(
         "what is killed is quarantined at once",
-        Coordinator,
+        Books,
         "_kill",
         ("suspect.killed >= self.settings.max_kills and not watch.progressed", "True"),
     ),
-    mutant("nothing is ever quarantined", Coordinator, "_kill", ("suspect.killed >= self.settings.max_kills", "False")),
+    mutant("nothing is ever quarantined", Books, "_kill", ("suspect.killed >= self.settings.max_kills", "False")),
     mutant(
         "what a silent lease held is not handed out",
         Coordinator,
