@@ -59,7 +59,7 @@ from parry_mpi.core.messages import (
 )
 from parry_mpi.core.objections import objection
 from parry_mpi.core.optimum import proven_bound
-from parry_mpi.core.policy import ASK_AGAIN_MS, WORTHWHILE_MS, Settings, patience_ms
+from parry_mpi.core.policy import ASK_AGAIN_MS, Settings, patience_ms
 from parry_mpi.core.records import Decided, Granted, Joined, Quarantined, Reported, Restarted, RootsPulled
 from parry_mpi.core.state import State
 from parry_mpi.core.volatile import Watch, Worker
@@ -406,10 +406,11 @@ class Coordinator(Books):
     ) -> None:
         lease_id = self.state.counters.next_lease
         self._record(Granted(lease_id, worker.worker, taken, jobs, left))
-        share, incumbent = bool(self.volatile.hungry), self.volatile.incumbent
-        bundle = Bundle(lease_id, jobs, share, careful, incumbent)
-        self.volatile.watches[lease_id] = Watch(self._now_ms, bundle)
-        self.volatile.requests.rest(lease_id, self._now_ms + WORTHWHILE_MS)
+        volatile, workers_count = self.volatile, len(self.volatile.workers)
+        share = bool(volatile.hungry) and not volatile.policy.crumbs(workers_count)
+        bundle = Bundle(lease_id, jobs, share, careful, volatile.incumbent)
+        volatile.watches[lease_id] = Watch(self._now_ms, bundle)
+        volatile.requests.rest(lease_id, self._now_ms + volatile.policy.worthwhile_ms(workers_count))
         worker.lease = lease_id
         self._send(worker.peer, bundle)
 

@@ -12,9 +12,24 @@ from typing import Literal
 from parry_mpi.core.ids import JobId
 from parry_mpi.job import Job, cut
 
+MESSAGE_US = 40
+"""What a message is said to cost the coordinator: its step was measured at 15 to 30 us, receiving and sending cost about as much again."""
+
 BUNDLE_MS = 200
-"""How long a bundle should keep a worker busy. A round trip costs about 0.3 ms, so 200 ms makes messages cost well under one percent;
-longer bundles would only be shared more often."""
+"""How long a bundle should keep a worker busy, at least. A round trip costs about 0.3 ms, so 200 ms makes messages cost well under one
+percent; longer bundles would only be shared more often."""
+
+BUNDLE_US_A_WORKER = 5 * MESSAGE_US
+"""With many workers bundles last so long for each of them. A bundle costs two messages, the report at its end and the request for the
+next, so all bundles together take 0.4 of a core however many workers there are; what else is said fits into the rest of half a core."""
+
+ROUND_US_A_WORKER = 2 * MESSAGE_US
+"""A round is the time in which the coordinator can give every worker a new bundle; this is it for each worker. Nothing is gained by
+dividing what lasts shorter: workers would wait for the coordinator."""
+
+SHARE_US_A_WORKER = 6 * MESSAGE_US
+"""How long jobs that are divided off have to last for each worker. Each costs three messages, the report that gives it away, the request
+for it, and the report at its end: shorter ones keep the coordinator busy for more than half of the time."""
 
 BUNDLE_JOBS_MAX = 50_000
 """Most jobs in a bundle, a run of roots counting once. Bounds a message, and how long encoding it keeps the coordinator (10 ms)."""
@@ -23,7 +38,8 @@ BUNDLE_BYTES_MAX = 1 << 20
 """Stop adding jobs to a bundle beyond this size; one job may be larger by itself."""
 
 WORTHWHILE_MS = 5
-"""Only a lease held for so long is asked to share: most of the others are over before the question arrives."""
+"""Only a lease held for so long is asked to share: most of the others are over before the question arrives. With many workers, see
+BundlePolicy.worthwhile_ms."""
 
 ASK_AGAIN_MS = 20
 """A lease that had nothing to give is not asked again for so long; it may have just begun a job that it could not divide yet."""
@@ -61,7 +77,7 @@ class Settings:
 
 
 class BundlePolicy:
-    """Choose bundles that last about BUNDLE_MS, from how long jobs took lately."""
+    """Choose bundles that last about BUNDLE_MS, or longer if there are many workers, from how long jobs took lately."""
 
     def __init__(self) -> None:
         self._solved = 0.0
@@ -75,13 +91,29 @@ class BundlePolicy:
     def jobs_wanted(self, pending_count: int, workers_count: int) -> int:
         """Return how many jobs a bundle should have; a run of roots counts each of its roots.
 
-        Never more than half of a worker's fair part of what is pending, so that the last bundles are small.
+        Not more than half of a worker's fair part of what is pending, so that the last bundles are small; but nothing is gained by
+        bundles that workers are through with before the coordinator has served the others.
         """
         if self._solved < 1:
             return 1
-        wanted = BUNDLE_MS * 1000 * self._solved / max(self._explored_us, 1.0)
+        jobs_per_us = self._solved / max(self._explored_us, 1.0)
+        wanted = max(BUNDLE_MS * 1000, BUNDLE_US_A_WORKER * workers_count) * jobs_per_us
         fair = pending_count / (2 * max(workers_count, 1))
-        return max(1, min(int(wanted), int(fair)))
+        least = ROUND_US_A_WORKER * workers_count * jobs_per_us
+        return max(1, min(int(wanted), int(max(fair, least))))
+
+    def crumbs(self, workers_count: int) -> bool:
+        """Return whether jobs are over so soon lately that dividing them further keeps the coordinator busy, and nobody else.
+
+        Nobody knows how long a job takes before it is explored. While nothing is known, as at the beginning, all may be divided;
+        with so few workers that a round is over at once, always.
+        """
+        few = ROUND_US_A_WORKER * workers_count <= WORTHWHILE_MS * 1000
+        return not few and self._solved >= 1 and self._explored_us < SHARE_US_A_WORKER * workers_count * self._solved
+
+    def worthwhile_ms(self, workers_count: int) -> int:
+        """Return how long a lease has to be held before it is asked to share. Among crumbs, what has lasted a round is none."""
+        return ROUND_US_A_WORKER * workers_count // 1000 if self.crumbs(workers_count) else WORTHWHILE_MS
 
     def choose(
         self, candidates: Iterable[tuple[JobId, Job]], pending_count: int, workers_count: int

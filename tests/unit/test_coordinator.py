@@ -366,7 +366,7 @@ class TestKills:
         desk = Desk(parts(3, killed=1))
         desk.coordinator.volatile.policy.note(100, 1)
         bundle = desk.works(1)
-        desk.says(1, report(1, 1, [*parts(3, killed=1)[1:]][::-1], nodes=0, value=b""))
+        desk.says(1, report(1, 1, bundle.jobs, nodes=0, value=b""))
         desk.says(1, Crashed(bundle.lease, "x"))
         assert [1, 1, 2] == sorted(job.killed for job in desk.pending)
         (alone,) = desk.says(1, GetJob(1, seen=1))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parry_mpi.core.policy import BUNDLE_BYTES_MAX, BUNDLE_JOBS_MAX, BUNDLE_MS, BundlePolicy, Settings, patience_ms
+from parry_mpi.core.policy import (
+    BUNDLE_BYTES_MAX,
+    BUNDLE_JOBS_MAX,
+    BUNDLE_MS,
+    MESSAGE_US,
+    WORTHWHILE_MS,
+    BundlePolicy,
+    Settings,
+    patience_ms,
+)
 from parry_mpi.job import Job, total_weight
 
 MANY = 10**9
@@ -17,6 +26,11 @@ def policy(job_us: int, reports: int = 10) -> BundlePolicy:
     for _ in range(reports):
         learned.note(10, 10 * job_us)
     return learned
+
+
+def told(learned: BundlePolicy, workers: int) -> tuple[bool, int]:
+    """Whether jobs are crumbs, and how long a lease is left alone."""
+    return learned.crumbs(workers), learned.worthwhile_ms(workers)
 
 
 def choose(learned: BundlePolicy, jobs: list[Job], workers: int = 1) -> tuple:
@@ -52,16 +66,52 @@ class TestHowMany:
 
     def test_half_of_a_fair_part(self):
         """Protects the end of a run: the last bundles are small, so that all workers finish together."""
-        assert 5 == policy(1).jobs_wanted(100, 10)
-        assert 1 == policy(1).jobs_wanted(3, 10)
-        assert 50 == policy(1).jobs_wanted(100, 0)
+        assert 5 == policy(1_000).jobs_wanted(100, 10)
+        assert 1 == policy(1_000).jobs_wanted(3, 10)
+        assert 50 == policy(1_000).jobs_wanted(100, 0)
+
+    def test_longer_with_more_workers(self):
+        """Protects the coordinator: bundles last so long that all workers together do not keep it busy for half of the time."""
+        learned = policy(1_000)
+        assert BUNDLE_MS == learned.jobs_wanted(MANY, 1_000)
+        assert 2_000 == learned.jobs_wanted(MANY, 10_000)
+        assert 20_000 == learned.jobs_wanted(10 * MANY, 100_000)
+        for workers in (100, 1_000, 10_000, 100_000):
+            assert 2 * MESSAGE_US * workers / (1_000 * learned.jobs_wanted(10 * MANY, workers)) < 0.5
+
+    def test_the_last_are_not_too_small(self):
+        """Protects the end of a run with many workers: none waits for a bundle that it is through with before the next is there."""
+        learned = policy(1_000)
+        assert 800 == learned.jobs_wanted(10_000, 10_000)
+        assert 1 == learned.jobs_wanted(10, 10)
+        assert 1 == policy(10**6).jobs_wanted(10_000, 10_000)
+
+
+class TestDividing:
+    def test_crumbs(self):
+        """Protects the coordinator of thousands: while jobs are over in a moment none is divided before it has lasted a while."""
+        assert (True, 800) == told(policy(1_000), 10_000)
+        assert (False, WORTHWHILE_MS) == told(policy(2_500_000), 10_000)
+        assert (True, 800) == told(policy(2_300_000), 10_000)
+
+    def test_nothing_is_known(self):
+        """Protects the beginning: until a job was finished all are divided, so that every worker soon has one."""
+        assert (False, WORTHWHILE_MS) == told(BundlePolicy(), 10_000)
+        learned = BundlePolicy()
+        learned.note(0, 1_000)
+        assert (False, WORTHWHILE_MS) == told(learned, 10_000)
+
+    def test_few_workers(self):
+        """Protects small worlds: there the coordinator has time to divide everything, down to the last node."""
+        assert (False, WORTHWHILE_MS) == told(policy(1), 62)
+        assert (True, WORTHWHILE_MS) == told(policy(1), 63)
 
 
 class TestChoosing:
     def test_the_first_stands_last(self):
         """Protects the order: what is to be explored first stands last in a bundle."""
         jobs = [Job(b"%d" % i) for i in range(8)]
-        taken, chosen, left = choose(policy(1), jobs)
+        taken, chosen, left = choose(policy(1_000), jobs)
         assert ((1, 2, 3, 4), tuple(reversed(jobs[:4])), ()) == (taken, chosen, left)
 
     def test_a_run_is_cut(self):
@@ -79,7 +129,7 @@ class TestChoosing:
 
     def test_a_whole_run(self):
         """Protects against empty rests: a run that fits is taken whole."""
-        taken, _, left = choose(policy(1), [Job(count=3), Job(first=3, count=100)], workers=1)
+        taken, _, left = choose(policy(1_000), [Job(count=3), Job(first=3, count=100)], workers=1)
         assert (1, 2) == taken
         assert 52 == left[0].count
 
