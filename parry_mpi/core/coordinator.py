@@ -59,7 +59,7 @@ from parry_mpi.core.messages import (
 )
 from parry_mpi.core.objections import objection
 from parry_mpi.core.optimum import proven_bound
-from parry_mpi.core.policy import ASK_AGAIN_MS, Settings, patience_ms
+from parry_mpi.core.policy import ASK_AGAIN_MS, Settings, patience_ms, silence_max_ms
 from parry_mpi.core.records import Decided, Granted, Joined, Quarantined, Reported, Restarted, RootsPulled
 from parry_mpi.core.state import State
 from parry_mpi.core.volatile import Watch, Worker
@@ -187,7 +187,7 @@ class Coordinator(Books):
         self.volatile.workers[worker_id] = Worker(worker_id, peer, hello, self._now_ms, self._now_ms)
         self.volatile.by_peer[peer] = worker_id
         self.volatile.workers_seen += 1
-        if limit_ms := hello.heartbeat_ms * self.settings.heartbeats_missed_max:
+        if limit_ms := silence_max_ms(self.settings, hello.heartbeat_ms):
             self.volatile.expiry_at_ms = earlier(self.volatile.expiry_at_ms, self._now_ms + limit_ms)
         self._note("joined", worker=worker_id, host=hello.host, pid=hello.pid)
         self._send(peer, Welcome(worker_id))
@@ -367,7 +367,7 @@ class Coordinator(Books):
         if volatile.expiry_at_ms is not None and self._now_ms >= volatile.expiry_at_ms:
             volatile.expiry_at_ms = None
             for worker in list(volatile.workers.values()):
-                limit_ms = worker.hello.heartbeat_ms * self.settings.heartbeats_missed_max
+                limit_ms = silence_max_ms(self.settings, worker.hello.heartbeat_ms)
                 if limit_ms and self._now_ms >= worker.heard_at_ms + limit_ms:
                     self._lose(worker, f"no sign of life for {limit_ms / 1000:g} s")
                 elif limit_ms:

@@ -44,6 +44,16 @@ BundlePolicy.worthwhile_ms."""
 ASK_AGAIN_MS = 20
 """A lease that had nothing to give is not asked again for so long; it may have just begun a job that it could not divide yet."""
 
+REPORT_US_A_WORKER = 250
+"""With many workers each says something of its own accord only so often for each of them. Somewhat longer than bundles last, so that in a
+sweep nothing is said between their ends; 4,000 messages a second in all, and the most work that is lost with a worker."""
+
+HEARTBEAT_US_A_WORKER = 300
+"""The same for heartbeats. A report is a sign of life too, so that whoever reports in time need not say anything else."""
+
+HEARTBEATS_MISSED_MIN = 2
+"""Whoever promises few heartbeats is not lost before it has missed as many, whatever the user says: one may be late."""
+
 MEMORY = 0.9
 """How much of the measured job length is kept at every report: the last ten or so reports count."""
 
@@ -57,7 +67,7 @@ class Settings:
         splittable: whether a job can be divided once it has begun; if not, taking it from a slow worker gains nothing.
         max_kills: a job that killed this often, and can be blamed alone, is quarantined.
         quarantine_errors: what to do with a node whose exploration raises: quarantine it, or stop the run.
-        heartbeats_missed_max: a worker that promised heartbeats and missed this many is lost.
+        heartbeat_timeout_ms: a worker that promised heartbeats and is silent for so long is lost, see silence_max_ms.
         patience_ms: how long a lease that was asked to share may stay silent while others starve, before it is killed; doubles
             with every kill. 0 to wait for ever.
         grace_ms: how long a stop waits for leases to be handed back.
@@ -69,7 +79,7 @@ class Settings:
     splittable: bool = True
     max_kills: int = 5
     quarantine_errors: bool = False
-    heartbeats_missed_max: int = 15
+    heartbeat_timeout_ms: int = 15_000
     patience_ms: int = 60_000
     grace_ms: int = 10_000
     sense: Literal["min", "max"] | None = None
@@ -145,6 +155,16 @@ class BundlePolicy:
             count += job.units
             size_bytes += job.size_bytes
         return tuple(taken), tuple(reversed(jobs)), left
+
+
+def pace_ms(least_ms: int, workers_count: int, us_a_worker: int = REPORT_US_A_WORKER) -> int:
+    """Return how often each of so many workers says something of its own accord, if one alone would do so every ``least_ms``."""
+    return max(least_ms, us_a_worker * workers_count // 1000)
+
+
+def silence_max_ms(settings: Settings, heartbeat_ms: int) -> int | None:
+    """Return how long a worker may be silent that promised heartbeats so often; None if it promised none."""
+    return max(settings.heartbeat_timeout_ms, HEARTBEATS_MISSED_MIN * heartbeat_ms) if heartbeat_ms else None
 
 
 def patience_ms(settings: Settings, killed: int) -> int:

@@ -36,14 +36,16 @@ from parry_mpi.core.messages import (
     Stop,
     Welcome,
 )
+from parry_mpi.core.policy import pace_ms
 from parry_mpi.errors import unreachable
 from parry_mpi.job import Job
 
 REPORT_MS = 500
-"""How often a busy worker reports: the most work that is lost with it. A report costs well under a millisecond."""
+"""How often a busy worker reports, if there are not very many: the most work that is lost with it. A report costs well under a
+millisecond."""
 
 SAY_AGAIN_MS = 5_000
-"""What is not answered is said again after so long. Nothing gets lost over MPI; elsewhere it may."""
+"""What is not answered is said again after so long, if there are not very many workers. Nothing gets lost over MPI; elsewhere it may."""
 
 CAREFUL_STRETCH_MS = REPORT_MS
 """Once a careful stretch lasts this long, the worker loses no more with a crash than it would anyway."""
@@ -203,14 +205,17 @@ class Worker:
     Args:
         hello: how it introduces itself.
         now_ms: the time.
+        workers_count: how many workers are known to take part, this one included: the more, the less often each of them speaks.
     """
 
-    def __init__(self, hello: Hello, now_ms: int) -> None:
+    def __init__(self, hello: Hello, now_ms: int, workers_count: int = 1) -> None:
         self.phase = Phase.JOINING
         self.worker_id: WorkerId | None = None
         self.lease: LeaseId | None = None
         self.refusal = ""
         self.finished = False
+        self.report_ms = pace_ms(REPORT_MS, workers_count)
+        self.say_again_ms = pace_ms(SAY_AGAIN_MS, workers_count)
         self._hello = hello
         self._newest_lease = LeaseId(0)
         self._said_at_ms = now_ms
@@ -294,7 +299,7 @@ class Worker:
         actions = Actions()
         if self.phase is Phase.LEFT:
             return actions
-        if self._unacknowledged and now_ms >= self._said_at_ms + SAY_AGAIN_MS:
+        if self._unacknowledged and now_ms >= self._said_at_ms + self.say_again_ms:
             self._say(self._unacknowledged, actions, now_ms)
         beat_ms = self._hello.heartbeat_ms
         if beat_ms and self.worker_id is not None and now_ms >= self._beat_at_ms + beat_ms:
@@ -319,9 +324,9 @@ class Worker:
         """When tick() has something to do at the latest, or None."""
         if self.phase is Phase.LEFT:
             return None
-        due = [self._said_at_ms + SAY_AGAIN_MS] if self._unacknowledged else []
+        due = [self._said_at_ms + self.say_again_ms] if self._unacknowledged else []
         if self._may_ask:
-            due.append(self._reported_at_ms + REPORT_MS)
+            due.append(self._reported_at_ms + self.report_ms)
         if self._hello.heartbeat_ms and self.worker_id is not None:
             due.append(self._beat_at_ms + self._hello.heartbeat_ms)
         return min(due, default=None)
@@ -423,7 +428,7 @@ class Worker:
             want = Want.SURRENDER
         elif self._work.hungry_others:
             want = Want.SPLIT
-        elif now_ms >= self._reported_at_ms + REPORT_MS:
+        elif now_ms >= self._reported_at_ms + self.report_ms:
             want = Want.CHECKPOINT
         else:
             return

@@ -143,7 +143,7 @@ def settings_of(task: Task, fingerprint: str, options: Options) -> Settings:
         splittable=any(overrides(problem_class, name) for name in ("children", "explore", "kernel")),
         max_kills=options.max_kills,
         quarantine_errors=options.on_error == "quarantine",
-        heartbeats_missed_max=max(1, round(options.heartbeat_timeout_s * 1000 / HEARTBEAT_MS)),
+        heartbeat_timeout_ms=max(HEARTBEAT_MS, int(options.heartbeat_timeout_s * 1000)),
         patience_ms=int(options.patience_s * 1000),
         grace_ms=int(options.grace_s * 1000),
         sense=task.problem.sense if isinstance(task.problem, Optimisation) else None,

@@ -41,7 +41,6 @@ from parry_mpi.runtime.reception import Reception
 from parry_mpi.runtime.roots import RootSource
 from parry_mpi.runtime.signals import StopSignals
 from parry_mpi.runtime.waits import WATCH_MS
-from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
 from parry_mpi.store.rows import merge
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.task import Task, call
@@ -297,7 +296,7 @@ class CoordinatorLoop:
         if self.coordinator.volatile.workers or self.coordinator.phase is not Phase.EXPLORING or self.reception.open:
             self._worked_at_ms = now_ms
             return
-        patience_ms = self.coordinator.settings.heartbeats_missed_max * HEARTBEAT_MS if self.reception.seen else FIRST_WORKER_MS
+        patience_ms = self.coordinator.settings.heartbeat_timeout_ms if self.reception.seen else FIRST_WORKER_MS
         if self.reception.everybody_left or now_ms >= self._worked_at_ms + patience_ms:
             self._watchers.warn("stopping: no worker is left")
             self._step(StopAsked("the loss of all workers"))

@@ -16,7 +16,7 @@ from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.explorers import Explorer
 from parry_mpi.runtime.signals import StopSignals
 from parry_mpi.runtime.waits import flush
-from parry_mpi.runtime.worker_loop import HEARTBEAT_MS, WorkerLoop
+from parry_mpi.runtime.worker_loop import WorkerLoop
 from parry_mpi.runtime.working import explorer_beside
 from parry_mpi.task import Task
 from parry_mpi.transport.tcp import Address, TcpTransport
@@ -112,8 +112,8 @@ class OutsideWorker:
 
     def _work(self) -> Left:
         """Take part once, from a Hello to a Goodbye."""
-        heartbeat_ms = HEARTBEAT_MS if self._options.isolation == "process" else 0
-        loop = WorkerLoop(self._fingerprint, processes.host_name(), self._transport, self._explorer, heartbeat_ms)
+        beating = self._options.isolation == "process"
+        loop = WorkerLoop(self._fingerprint, processes.host_name(), self._transport, self._explorer, beating=beating)
         backoff = clock.Backoff()
         while not loop.left:
             active = loop.turn()

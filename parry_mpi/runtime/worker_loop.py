@@ -9,6 +9,7 @@ import os
 import uuid
 
 from parry_mpi.core.messages import Hello, Stop, awaited, goes_on
+from parry_mpi.core.policy import HEARTBEAT_US_A_WORKER, pace_ms
 from parry_mpi.core.worker import Actions, HandedOver, Phase, Worker
 from parry_mpi.runtime import clock
 from parry_mpi.runtime.explorers import Explorer
@@ -17,7 +18,7 @@ from parry_mpi.transport.base import COORDINATOR, Transport
 from parry_mpi.wire import codec
 
 HEARTBEAT_MS = 1_000
-"""How often a supervisor shows a sign of life. Fifteen missed ones mean that it is lost, unless the user says otherwise."""
+"""How often a supervisor shows a sign of life, if there are not very many workers."""
 
 SENDING_MS = 1
 """How long to rest while an order is too long to be posted in one piece."""
@@ -29,14 +30,16 @@ class WorkerLoop:
     Args:
         fingerprint: of the problem and its parameters.
         host: name of this machine.
-        transport: to the coordinator.
+        transport: to the coordinator. The more workers were started along with this one, the less often each of them speaks.
         explorer: who runs the user's code.
-        heartbeat_ms: how often to send Alive; 0 if the user's code may keep this loop from turning.
+        beating: whether to promise heartbeats; not if the user's code may keep this loop from turning.
     """
 
-    def __init__(self, fingerprint: str, host: str, transport: Transport, explorer: Explorer, heartbeat_ms: int) -> None:
+    def __init__(self, fingerprint: str, host: str, transport: Transport, explorer: Explorer, *, beating: bool) -> None:
+        workers_count = transport.size - 1
+        heartbeat_ms = pace_ms(HEARTBEAT_MS, workers_count, HEARTBEAT_US_A_WORKER) if beating else 0
         hello = Hello(fingerprint, host, os.getpid(), uuid.uuid4().hex, heartbeat_ms)
-        self.worker = Worker(hello, clock.now_ms())
+        self.worker = Worker(hello, clock.now_ms(), workers_count)
         self._transport = transport
         self._explorer = explorer
         self._perform(self.worker.start())

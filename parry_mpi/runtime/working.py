@@ -20,7 +20,7 @@ from parry_mpi.runtime.guardian import guarded, nursery_beside
 from parry_mpi.runtime.options import Options
 from parry_mpi.runtime.scouting import soon_over
 from parry_mpi.runtime.waits import STARTING_S, flush
-from parry_mpi.runtime.worker_loop import HEARTBEAT_MS, WorkerLoop
+from parry_mpi.runtime.worker_loop import WorkerLoop
 from parry_mpi.task import Task, call
 from parry_mpi.transport import inprocess
 from parry_mpi.transport.base import COORDINATOR, Transport
@@ -59,7 +59,8 @@ def work(
         processes.ignore_stop_signals()
         transport = open_transport()
         explorer = InlineExplorer(task, _kernel(task))
-    loop = WorkerLoop(fingerprint, processes.host_name(), transport, explorer, heartbeat_ms(options))
+    # With the user's code in the same process, no heartbeat can be promised.
+    loop = WorkerLoop(fingerprint, processes.host_name(), transport, explorer, beating=options.isolation == "process")
     backoff = clock.Backoff()
     parent = os.getppid()
     while not loop.left:
@@ -90,7 +91,7 @@ def embed(task: Task, fingerprint: str, options: Options) -> tuple[Transport, Em
     """Make a worker in this process, and the coordinator's end of the transport to it."""
     hub, end = inprocess.pair()
     explorer = explorer_beside(task, options.isolation)
-    return hub, Embedded(WorkerLoop(fingerprint, processes.host_name(), end, explorer, 0), explorer)
+    return hub, Embedded(WorkerLoop(fingerprint, processes.host_name(), end, explorer, beating=False), explorer)
 
 
 def explorer_beside(task: Task, isolation: str) -> Explorer:
@@ -144,8 +145,3 @@ def _raising(error: ParryError) -> Explore:
         raise error
 
     return explore
-
-
-def heartbeat_ms(options: Options) -> int:
-    """With the user's code in the same process, no heartbeat can be promised."""
-    return HEARTBEAT_MS if options.isolation == "process" else 0

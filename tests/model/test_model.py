@@ -326,7 +326,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def silence(self):
         self.calm = 0
-        self.step(Tick(), HEARTBEAT_MS * self.settings.heartbeats_missed_max)
+        self.step(Tick(), self.settings.heartbeat_timeout_ms)
         assert not self.coordinator.volatile.workers
         assert [] == self.live()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 from parry_mpi.core import coordinator as coordinator_module
-from parry_mpi.core import worker as worker_module
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Effects
 from support.protocol import VirtualWorker
@@ -143,8 +142,8 @@ class Canon:
             half.phase.value,
             half.lease is None,
             half._hello.token,
-            max(0, half._said_at_ms + worker_module.SAY_AGAIN_MS - now_ms),
-            max(0, half._reported_at_ms + worker_module.REPORT_MS - now_ms) if half.lease else 0,
+            max(0, half._said_at_ms + half.say_again_ms - now_ms),
+            max(0, half._reported_at_ms + half.report_ms - now_ms) if half.lease else 0,
             work.seq,
             work.ending,
             work.asked,

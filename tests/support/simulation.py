@@ -77,7 +77,7 @@ def draw_plan(seed: int) -> Plan:
         FINGERPRINT,
         max_kills=draw.choice([2, 3, 5]),
         quarantine_errors=draw.random() < 0.6,
-        heartbeats_missed_max=3,
+        heartbeat_timeout_ms=3_000,
         patience_ms=draw.choice([0, 3_000, 60_000]),
         grace_ms=draw.choice([100, 10_000]),
     )

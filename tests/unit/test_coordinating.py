@@ -108,15 +108,15 @@ def test_settings():
     settings = settings_of(
         binary(), "f", Options(max_kills=3, heartbeat_timeout_s=7.4, patience_s=0.5, grace_s=2, on_error="quarantine")
     )
-    assert (True, 3, True, 7, 500, 2000) == (
+    assert (True, 3, True, 7_400, 500, 2000) == (
         settings.splittable,
         settings.max_kills,
         settings.quarantine_errors,
-        settings.heartbeats_missed_max,
+        settings.heartbeat_timeout_ms,
         settings.patience_ms,
         settings.grace_ms,
     )
-    assert 1 == settings_of(binary(), "f", Options(heartbeat_timeout_s=0)).heartbeats_missed_max
+    assert 1_000 == settings_of(binary(), "f", Options(heartbeat_timeout_s=0)).heartbeat_timeout_ms
 
     class OneCall(Enumeration[int, int]):
         def roots(self):

@@ -196,7 +196,7 @@ def test_everybody_left(make):
 
 def test_everybody_lost(make, monkeypatch):
     """Protects from waiting for the dead: first they are given up, and after as long again the run."""
-    setup = make(heartbeats_missed_max=3)
+    setup = make(heartbeat_timeout_ms=3_000)
     now_ms = module.clock.now_ms()
     setup.say(Hello("f", "node7", 1, "token", heartbeat_ms=1000), GetJob(ME))
     monkeypatch.setattr(module.clock, "now_ms", lambda: now_ms + 3_500)
@@ -213,7 +213,7 @@ def test_everybody_lost(make, monkeypatch):
 
 def test_lost_and_back(make, monkeypatch):
     """Protects a rank that was frozen for a while: it counts again as soon as it is heard of."""
-    setup = make(heartbeats_missed_max=3)
+    setup = make(heartbeat_timeout_ms=3_000)
     now_ms = module.clock.now_ms()
     setup.say(Hello("f", "node7", 1, "token", heartbeat_ms=1000))
     monkeypatch.setattr(module.clock, "now_ms", lambda: now_ms + 3_500)
@@ -225,7 +225,7 @@ def test_lost_and_back(make, monkeypatch):
 
 def test_first_worker_takes_its_time(make, monkeypatch):
     """Protects large worlds on slow file systems: nobody is missed before the first has come."""
-    setup = make(heartbeats_missed_max=1)
+    setup = make(heartbeat_timeout_ms=1_000)
     now_ms = module.clock.now_ms()
     monkeypatch.setattr(module.clock, "now_ms", lambda: now_ms + 60_000)
     setup.loop.turn()

@@ -13,7 +13,9 @@ from parry_mpi.core.policy import (
     WORTHWHILE_MS,
     BundlePolicy,
     Settings,
+    pace_ms,
     patience_ms,
+    silence_max_ms,
 )
 from parry_mpi.job import Job, total_weight
 
@@ -159,6 +161,17 @@ class TestChoosing:
         assert total_weight(originals) == total_weight(chosen) + total_weight(left)
         assert sum(job.units for job in originals) == sum(job.units for job in (*chosen, *left))
         assert tuple(range(1, len(taken) + 1)) == taken
+
+
+def test_pace():
+    """Protects the coordinator from its workers: the more there are, the less often each of them speaks."""
+    assert [500, 500, 2_500, 25_000] == [pace_ms(500, workers) for workers in (1, 2_000, 10_000, 100_000)]
+
+
+def test_silence():
+    """Protects the user's choice, and workers that promised less: one late heartbeat is not the end, and no promise none."""
+    settings = Settings("", heartbeat_timeout_ms=30_000)
+    assert [30_000, 30_000, 50_000, None] == [silence_max_ms(settings, beat_ms) for beat_ms in (1_000, 15_000, 25_000, 0)]
 
 
 def test_patience_doubles():

@@ -6,7 +6,7 @@ import pytest
 
 from parry_mpi.core.ids import LeaseId, Peer, WorkerId
 from parry_mpi.core.messages import Ack, Alive, Bundle, Finished, FromWorker, GetJob, Goodbye, Hello, Report, Stop, Welcome
-from parry_mpi.core.worker import Begin, FromExplorer, HandedOver, ToExplorer
+from parry_mpi.core.worker import Ask, Begin, FromExplorer, HandedOver, ToExplorer, Want
 from parry_mpi.job import Job
 from parry_mpi.runtime import worker_loop as module
 from parry_mpi.runtime.worker_loop import HEARTBEAT_MS, WorkerLoop
@@ -41,12 +41,13 @@ class ToldExplorer:
 class Setup:
     """A worker's loop with both its ends in our hands, and the time."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, heartbeat_ms: int) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, beating: bool = True, workers: int = 1) -> None:
         self.now_ms = 1_000
         monkeypatch.setattr(module.clock, "now_ms", lambda: self.now_ms)
         self.hub, end = inprocess.pair()
         self.explorer = ToldExplorer()
-        self.loop = WorkerLoop("problem", "node7", end, self.explorer, heartbeat_ms)
+        monkeypatch.setattr(type(end), "size", workers + 1)
+        self.loop = WorkerLoop("problem", "node7", end, self.explorer, beating=beating)
 
     def say(self, *messages) -> None:
         self.hub.send(Peer(1), codec.encode(messages))
@@ -58,7 +59,7 @@ class Setup:
 
 @pytest.fixture
 def setup(monkeypatch) -> Setup:
-    made = Setup(monkeypatch, HEARTBEAT_MS)
+    made = Setup(monkeypatch)
     (hello,) = made.heard()
     assert isinstance(hello, Hello)
     assert ("problem", "node7", HEARTBEAT_MS) == (hello.fingerprint, hello.host, hello.heartbeat_ms)
@@ -108,13 +109,32 @@ def test_leaves(setup, word):
 
 def test_no_promise_without_isolation(monkeypatch):
     """Protects a worker whose own process runs the user's code: it promises no heartbeat, so that none is missed."""
-    made = Setup(monkeypatch, 0)
+    made = Setup(monkeypatch, beating=False)
     assert 0 == made.heard()[0].heartbeat_ms
     made.say(Welcome(WORKER), Bundle(LEASE, (JOB,)))
     made.heard()
     made.now_ms += 100 * HEARTBEAT_MS
     made.loop.turn()
     assert not [message for message in made.heard() if isinstance(message, Alive)]
+
+
+def test_one_of_many(monkeypatch):
+    """Protects rank 0 of a large world: the more ranks there are, the less often each of them shows a sign of life and reports."""
+    made = Setup(monkeypatch, workers=40_000)
+    (hello,) = made.heard()
+    assert 12_000 == hello.heartbeat_ms
+    assert made.now_ms + 10_000 == made.loop.worker.wake_at_ms()  # to say hello again
+    made.say(Welcome(WORKER), Bundle(LEASE, (JOB,)))
+    assert [GetJob(WORKER)] == made.heard()
+    made.now_ms += 9_999
+    made.loop.turn()
+    assert ([Begin(LEASE, (JOB,))], []) == (made.explorer.orders, made.heard())
+    made.now_ms += 1
+    made.loop.turn()
+    assert ([Ask(LEASE, Want.CHECKPOINT)], []) == (made.explorer.orders[1:], made.heard())
+    made.now_ms += 2_000
+    made.loop.turn()
+    assert [Alive(WORKER, (LEASE,))] == made.heard()
 
 
 def test_waits_on_the_explorer(setup):
