@@ -76,33 +76,36 @@ def ranks(setting: Setting) -> list[Row]:
     return rows
 
 
-TREES = ((100, 8), (1_000, 8))
-SWEEPS = ((100, 8, 200), (1_000, 8, 200), (1_000, 20, 2_000))
-"""Workers, seconds of work for each, and for a sweep how long bundles last in milliseconds."""
+Case = tuple[int, int, str]
+"""Workers, seconds of work for each, and whether it is a tree or a sweep."""
 
-LARGE_TREES = ((10_000, 8), (10_000, 40))
-LARGE_SWEEPS = ((10_000, 20, 200), (10_000, 20, 2_000), (100_000, 40, 20_000))
+SIMULATED: tuple[Case, ...] = ((100, 8, "sweep"), (1_000, 8, "sweep"), (100, 8, "tree"), (1_000, 8, "tree"))
+LARGE: tuple[Case, ...] = (
+    (10_000, 20, "sweep"),
+    (10_000, 60, "sweep"),
+    (10_000, 8, "tree"),
+    (10_000, 40, "tree"),
+    (100_000, 200, "sweep"),
+)
 
 
 def simulated(setting: Setting) -> list[Row]:
     """Simulate up to a thousand workers. Once: all but step_us is virtual, and the same each time."""
-    return _simulated(setting, setting.pick(TREES, TREES[:1], ()), setting.pick(SWEEPS, SWEEPS[:1], ((3, 1, 100),)))
+    return _simulated(setting, setting.pick(SIMULATED, SIMULATED[::2], ((3, 1, "sweep"),)))
 
 
 def simulated_large(setting: Setting) -> list[Row]:
     """Simulate up to a hundred thousand; that takes long, however quiet the machine."""
-    return _simulated(setting, LARGE_TREES, LARGE_SWEEPS)
+    return _simulated(setting, LARGE)
 
 
-def _simulated(setting: Setting, trees: tuple[tuple[int, int], ...], sweeps: tuple[tuple[int, int, int], ...]) -> list[Row]:
+def _simulated(setting: Setting, cases: tuple[Case, ...]) -> list[Row]:
     rows = []
-    for workers, seconds, kind, bundle_ms in [(*tree, "tree", 0) for tree in trees] + [
-        (*each[:2], "sweep", each[2]) for each in sweeps
-    ]:
-        told = _told(setting, "simulating", workers, seconds, kind, bundle_ms)
+    for workers, seconds, kind in cases:
+        told = _told(setting, "simulating", workers, seconds, kind)
         if not told["exact"]:
             raise MeasurementError(f"{workers} simulated workers counted wrong")
-        name = f"simulated.{kind}.{_power(workers)}" + (f".bundle_{bundle_ms}ms" if bundle_ms else f".work_{seconds}s")
+        name = f"simulated.{kind}.{_power(workers)}.work_{seconds}s"
         setting.say(f"  {name}")
         rows += [
             Row(f"{name}.used", "%", [100 * told["utilisation"]], against=f"{seconds} s of work for each worker"),

@@ -52,12 +52,13 @@ def main() -> int:
     what.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "LAST"))
     what.add_argument("--large", type=int, metavar="WORKERS")
     parser.add_argument("--seconds-each", type=int, default=SECONDS_EACH, help="work for each worker of a large run")
+    parser.add_argument("--sweep", action="store_true", help="a large run is a sweep, of many roots, and not a tree with one")
     chosen = parser.parse_args()
     if chosen.seed is not None:
         return replay(chosen.seed)
     if chosen.seeds is not None:
         return many(*chosen.seeds)
-    print(measure(chosen.large, chosen.seconds_each))
+    print(measure(chosen.large, chosen.seconds_each, sweep=chosen.sweep))
     return 0
 
 

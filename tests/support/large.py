@@ -11,7 +11,7 @@ import heapq
 import itertools
 import statistics
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,10 +21,11 @@ from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Committed, Effects, Event, Phase, Received, RootsRead, Tick
 from parry_mpi.core.ids import Peer
 from parry_mpi.core.messages import Bundle, GetJob
-from parry_mpi.core.policy import Settings
+from parry_mpi.core.policy import HEARTBEAT_US_A_WORKER, MESSAGE_US, Settings, pace_ms
 from parry_mpi.core.state import State
 from parry_mpi.core.worker import Abandon, Ask, Begin, Go, HandedOver, ToExplorer, Want, Worker
 from parry_mpi.job import WHOLE, Job, shares
+from parry_mpi.runtime.worker_loop import HEARTBEAT_MS
 from support.protocol import FINGERPRINT, VirtualWorker, hello
 
 UNIT_US = 200
@@ -32,9 +33,6 @@ SLICE_UNITS = 25
 """A slice lasts 5 ms."""
 
 LATENCY_US = 150
-STEP_US = 40
-"""What one event is said to cost the coordinator; the measured cost is printed beside it."""
-
 TIMED_EVERY = 11
 """Reading the clock costs as much as half a step, so only some steps are timed; a prime number, so that no pattern is met."""
 
@@ -68,6 +66,7 @@ class PileExploring:
         self.piles: list[Job] = []
         self.units = 0
         self.done = 0
+        self.finished = 0
         self.want: Want | None = None
         self.draw = 12345
 
@@ -77,7 +76,7 @@ class PileExploring:
 
     def order(self, order: ToExplorer) -> None:
         if isinstance(order, Begin):
-            self.begin, self.piles, self.done = order, list(order.jobs), 0
+            self.begin, self.piles, self.done, self.finished = order, list(order.jobs), 0, 0
             self.units = size_of(self.piles[-1])
             self.want = Want.CHECKPOINT if order.careful else Want.SPLIT if order.split else None
         elif self.begin is not None and order.lease == self.begin.lease:
@@ -98,6 +97,7 @@ class PileExploring:
             return self._hand_over(self._split() if self.want is Want.SPLIT else ())
         if self.units == 0:
             self.piles.pop()
+            self.finished += 1
             if not self.piles:
                 return self._hand_over(())
             self.units = size_of(self.piles[-1])
@@ -126,14 +126,14 @@ class PileExploring:
             self.piles[-1] = self.pile(self.units, last.depth, last.weight)
         value = msgspec.msgpack.encode(self.done) if self.done else b""
         told = HandedOver(self.begin.lease, self.done, value, self.done * UNIT_US, self._solved(), tuple(self.piles), shared)
-        self.done, self.want = 0, None
+        self.done, self.finished, self.want = 0, 0, None
         if not self.piles:
             self.begin = None
         return told
 
     def _solved(self) -> int:
         """How many jobs were finished: of a sweep, one for each unit."""
-        return self.done if self.pile is run_of_roots else 1
+        return self.done if self.pile is run_of_roots else self.finished
 
 
 def pile(units: int, depth: int, weight: int) -> Job:
@@ -153,7 +153,7 @@ def size_of(job: Job) -> int:
 
 @dataclass
 class Measured:
-    """What a large run looked like; times are virtual unless they are said to be measured."""
+    """What a large run looked like; times are virtual unless they are said to be measured; ``said`` is for each worker."""
 
     workers: int
     virtual_s: float
@@ -163,6 +163,7 @@ class Measured:
     messages_per_s: float
     share_ms_median: float
     share_ms_99th: float
+    said: dict[str, float]
     step_us: float
     queue_max: int
     exact: bool
@@ -172,7 +173,8 @@ class Measured:
             f"{self.workers} workers, {self.virtual_s:.1f} s: utilisation {self.utilisation:.1%} in all, "
             f"{self.steady_utilisation:.1%} between the first and last tenth; {self.messages_per_s:.0f} messages/s at the coordinator; "
             f"from hungry to fed {self.share_ms_median:.1f} ms (median), {self.share_ms_99th:.1f} ms (99 %); "
-            f"at most {self.queue_max} frames waited there; measured {self.step_us:.0f} us of processor a step (simulated: {STEP_US}); "
+            f"said by each worker: {', '.join(f'{count:.1f} {name}' for name, count in self.said.items())}; "
+            f"at most {self.queue_max} frames waited there; measured {self.step_us:.0f} us of processor a step (simulated: {MESSAGE_US}); "
             f"exact: {self.exact}"
         )
 
@@ -205,14 +207,17 @@ class LargeRun:
         self._order = 0
         self._wake_at_us: int | None = None
         self.result = 0
-        self.messages = 0
+        self.said: Counter[str] = Counter()
         self.queue_max = 0
         self._steps = 0
         self._timed_s: list[float] = []
         self._hungry_at_us: dict[int, int] = {}
         self.waits_us: list[int] = []
         self._busy_us: dict[int, int] = {}
-        self.workers = [VirtualWorker(Worker(hello(str(index), 1_000), 0), PileExploring(self._pile)) for index in range(workers)]
+        beat_ms = pace_ms(HEARTBEAT_MS, workers, HEARTBEAT_US_A_WORKER)
+        self.workers = [
+            VirtualWorker(Worker(hello(str(index), beat_ms), 0, workers), PileExploring(self._pile)) for index in range(workers)
+        ]
         self._stretches: list[Stretch | None] = [None] * workers
         self._ticking: list[int | None] = [None] * workers
         self._later(0, self._step, Tick())
@@ -234,10 +239,11 @@ class LargeRun:
             self.now_us / 1e6,
             sum(seconds) / (self.now_us * count),
             sum(steady) / (len(steady) * 1e6 * count),
-            self.messages,
-            self.messages * 1e6 / self.now_us,
+            messages := self.said.total(),
+            messages * 1e6 / self.now_us,
             statistics.median(self.waits_us) / 1000,
             statistics.quantiles(self.waits_us, n=100)[-1] / 1000,
+            {name: count_said / count for name, count_said in self.said.most_common()},
             statistics.fmean(self._timed_s) * 1e6,
             self.queue_max,
             self.result == self._units,
@@ -259,10 +265,10 @@ class LargeRun:
     def _serve(self) -> None:
         index, frame = self._inbox.popleft()
         for message in frame:
-            self.messages += 1
+            self.said[type(message).__name__] += 1
             self._step(Received(Peer(index), message))
         self._serving = True
-        self._later(self.now_us + STEP_US * len(frame), self._served)
+        self._later(self.now_us + MESSAGE_US * len(frame), self._served)
 
     def _served(self) -> None:
         self._serving = False
