@@ -9,10 +9,13 @@ The coordinator, the state and the committer are the ones of a run; the workers 
 from __future__ import annotations
 
 import json
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Iterator
+from itertools import count as count_from
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from parry_mpi.core.messages import Bundle, GetJob, Hello, Report, Welcome
 from parry_mpi.core.policy import Settings
 from parry_mpi.core.records import RootsPulled
 from parry_mpi.core.state import State
-from parry_mpi.job import WHOLE, Job, shares
+from parry_mpi.job import WHOLE, Job, shares, total_weight
 from parry_mpi.runtime.committer import Commit, Committer
 from parry_mpi.runtime.coordinator_loop import COMMIT_MS
 from parry_mpi.store.identity import Identity
@@ -43,11 +46,15 @@ JOB_US = 20_000
 
 WORKERS = 64
 
+PORTION = 8_192
+"""How many jobs come at once in the beginning: as roots do."""
+
 
 def jobs_of(count: int) -> Iterator[Job]:
     """Make so many jobs of all depths, which together weigh WHOLE."""
-    for index, weight in enumerate(shares(WHOLE, count)):
-        yield Job(index.to_bytes(NODE_BYTES, "big"), index % DEPTHS, 0, weight)
+    weight, rest = divmod(WHOLE, count)
+    for index in range(count):
+        yield Job(index.to_bytes(NODE_BYTES, "big"), index % DEPTHS, 0, weight + (index < rest))
 
 
 class Farm:
@@ -55,11 +62,18 @@ class Farm:
 
     Args:
         count: how many jobs are pending at the beginning.
+        committed: whether they are on disk by then, so that nothing but the state has them.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, *, committed: bool = True) -> None:
         self.state = State()
-        self.state.apply(RootsPulled(tuple(jobs_of(count)), count, exhausted=True, unpulled_weight=0))
+        jobs, pulled, unpulled_weight = jobs_of(count), 0, WHOLE
+        while portion := tuple(islice(jobs, PORTION)):
+            pulled += len(portion)
+            unpulled_weight -= total_weight(portion)
+            self.state.apply(RootsPulled(portion, pulled, exhausted=pulled == count, unpulled_weight=unpulled_weight))
+            if committed:
+                self.state.take_changes()
         self.coordinator = Coordinator(self.state, Settings(FINGERPRINT))
         self.now_ms = 0
         self.bundles: dict[int, Bundle] = {}
@@ -98,12 +112,12 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def job_set_us(count: int, jobs_set: JobSet) -> tuple[float, float]:
-    """How long adding a job and taking out the first one take, with so many there, in microseconds."""
+def job_set_us(jobs_set: JobSet, first_id: int) -> tuple[float, float]:
+    """How long adding a job, with ids from this one on, and taking out the first one take, in microseconds."""
     more = [Job(b"", index % DEPTHS, 0, 0) for index in range(CYCLES)]
     began_at_s = time.perf_counter()
     for index, job in enumerate(more):
-        jobs_set.add(JobId(2 * count + index), job)
+        jobs_set.add(JobId(first_id + index), job)
     added_at_s = time.perf_counter()
     for _ in more:
         first = jobs_set.first()
@@ -183,7 +197,7 @@ def main() -> None:
     """Be the program."""
     count, repetitions, seconds, folder = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
     before_bytes = resident_bytes()
-    farm = Farm(count)
+    farm = Farm(count, committed=not seconds)
     told: dict[str, Any] = {"bytes_per_job": (resident_bytes() - before_bytes) / count}
     if seconds:
         committing = Committing(farm, folder / "run")
@@ -191,7 +205,11 @@ def main() -> None:
         told["pauses"] = [committing.watch(seconds) for _ in range(repetitions)]
         committing.close()
     told["step_us"] = [step_us(farm) for _ in range(repetitions)]
-    told["add_us"], told["take_us"] = zip(*(job_set_us(count, farm.state.pending) for _ in range(repetitions)), strict=True)
+    first_ids = count_from(farm.state.counters.next_job, CYCLES)
+    told["add_us"], told["take_us"] = zip(
+        *(job_set_us(farm.state.pending, next(first_ids)) for _ in range(repetitions)), strict=True
+    )
+    told["peak_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps(told))
 
 
