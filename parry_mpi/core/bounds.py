@@ -16,42 +16,49 @@ SLACK = 64
 
 
 class Bounds:
-    """The bounds of things that have numbers. Adding, removing and looking cost O(log bounds), and next to nothing for unknown ones."""
+    """Bounds and how many things have them. Adding, removing and looking cost O(log bounds), and next to nothing for unknown ones."""
 
     def __init__(self) -> None:
-        self._known: dict[int, Score] = {}
+        self._counts: dict[Score, int] = {}
         self._unknown_count = 0
-        self._heap: list[tuple[Score, int]] = []
+        self._heap: list[Score] = []
 
-    def add(self, number: int, bound: Score | None) -> None:
-        """Add something with its bound, None if that is not known."""
+    def add(self, bound: Score | None) -> None:
+        """Add the bound of something, None if that is not known."""
         if bound is None:
             self._unknown_count += 1
             return
-        self._known[number] = bound
-        if len(self._heap) > 2 * len(self._known) + SLACK:
-            self._heap = sorted((each, key) for key, each in self._known.items())
+        count = self._counts.get(bound, 0)
+        self._counts[bound] = count + 1
+        if count:
+            return
+        if len(self._heap) > 2 * len(self._counts) + SLACK:
+            self._heap = sorted(self._counts)
         else:
-            heapq.heappush(self._heap, (bound, number))
+            heapq.heappush(self._heap, bound)
 
-    def remove(self, number: int) -> None:
-        """Take something out that is in."""
-        if self._known.pop(number, None) is None:
+    def remove(self, bound: Score | None) -> None:
+        """Take out what was added once."""
+        if bound is None:
             self._unknown_count -= 1
+            return
+        count = self._counts.pop(bound)
+        if count > 1:
+            self._counts[bound] = count - 1
 
     def smallest(self) -> Score | None:
         """Return the smallest bound, infinity if there is nothing; None if any of them is not known."""
         if self._unknown_count:
             return None
-        # A number may come back with another bound: only the entry that says what is known now counts.
-        while self._heap and self._known.get(self._heap[0][1]) != self._heap[0][0]:
+        # What is in the heap may have gone since, and have come back.
+        while self._heap and self._heap[0] not in self._counts:
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else math.inf
+        return self._heap[0] if self._heap else math.inf
 
     def copy(self) -> Bounds:
         """Return an independent copy."""
         other = Bounds()
-        other._known = self._known.copy()
+        other._counts = self._counts.copy()
         other._unknown_count = self._unknown_count
         other._heap = self._heap.copy()
         return other

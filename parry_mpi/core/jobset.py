@@ -70,7 +70,7 @@ class JobSet:
     def add(self, job_id: JobId, job: Job) -> None:
         """Add a pending job."""
         self._jobs[job_id] = job
-        self._bounds.add(job_id, job.bound)
+        self._bounds.add(job.bound)
         self.weight += job.weight
         self.units += job.units
         self.units_by_depth[job.depth] = self.units_by_depth.get(job.depth, 0) + job.units
@@ -91,7 +91,7 @@ class JobSet:
             KeyError: it is not pending.
         """
         job = self._jobs.pop(job_id)
-        self._bounds.remove(job_id)
+        self._bounds.remove(job.bound)
         self.weight -= job.weight
         self.units -= job.units
         self.units_by_depth[job.depth] -= job.units

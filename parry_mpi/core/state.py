@@ -150,8 +150,7 @@ class State:
             state.pending.add(job_id, job)
         for lease_id, lease in sorted(snapshot.leases.items()):
             state.leases[lease_id] = lease
-            state._count_leased(lease.jobs, 1)
-            state._leased_bounds.add(lease_id, smallest_bound(lease.jobs))
+            state._count_leased(lease.jobs)
         state.quarantined = dict(sorted(snapshot.quarantined.items()))
         state._changes = Changes(state.counters)
         return state
@@ -262,18 +261,15 @@ class State:
         self.counters.next_lease = LeaseId(record.lease + 1)
         self.counters.grants += 1
         self.leases[record.lease] = Lease(record.worker, record.jobs)
-        self._count_leased(record.jobs, 1)
-        self._leased_bounds.add(record.lease, smallest_bound(record.jobs))
+        self._count_leased(record.jobs)
         self._changes.leases_put[record.lease] = self.leases[record.lease]
 
     def _apply_reported(self, record: Reported) -> None:
         lease = self._lease(record.lease)
-        self._count_leased(lease.jobs, -1)
+        self._uncount_leased(lease.jobs)
         lease.jobs = record.remaining
         lease.seq = record.seq
-        self._count_leased(lease.jobs, 1)
-        self._leased_bounds.remove(record.lease)
-        self._leased_bounds.add(record.lease, smallest_bound(lease.jobs))
+        self._count_leased(lease.jobs)
         self._changes.leases_put[record.lease] = lease
         self._add_pending(record.shared)
         counters = self.counters
@@ -310,15 +306,20 @@ class State:
             raise InvariantError(f"a record names lease {lease_id}, which is not live") from None
 
     def _end_lease(self, lease_id: LeaseId) -> None:
-        self._count_leased(self._lease(lease_id).jobs, -1)
-        self._leased_bounds.remove(lease_id)
+        self._uncount_leased(self._lease(lease_id).jobs)
         del self.leases[lease_id]
         self._changes.leases_put.pop(lease_id, None)
         self._changes.leases_removed.add(lease_id)
 
-    def _count_leased(self, jobs: tuple[Job, ...], sign: int) -> None:
-        self.leased_weight += sign * total_weight(jobs)
-        self.leased_count += sign * len(jobs)
+    def _count_leased(self, jobs: tuple[Job, ...]) -> None:
+        self.leased_weight += total_weight(jobs)
+        self.leased_count += len(jobs)
+        self._leased_bounds.add(smallest_bound(jobs))
+
+    def _uncount_leased(self, jobs: tuple[Job, ...]) -> None:
+        self.leased_weight -= total_weight(jobs)
+        self.leased_count -= len(jobs)
+        self._leased_bounds.remove(smallest_bound(jobs))
 
     def _new_job_id(self) -> JobId:
         job_id = self.counters.next_job
