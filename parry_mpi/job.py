@@ -27,7 +27,7 @@ Bound = Annotated[int, msgspec.Meta(ge=1 - 2**63, le=2**63 - 1)] | Annotated[flo
 """A bound in the form in which it can be compared: no "nan", and nothing that is smaller than everything, for which there is None."""
 
 
-class Job(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Job(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """One part of the tree: either nodes in their wire form, or a run of roots that are known by index.
 
     Args:
