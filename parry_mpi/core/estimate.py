@@ -176,7 +176,7 @@ class Estimator:
         self._batches = Batches()
         self._milestones: deque[tuple[int, float]] = deque(maxlen=MILESTONES_MAX)
         self._explored = state.explored_weight
-        self._put((job for _, job in state.pending.items()), None)
+        self._put((job for _, job in state.pending.unordered()), None)
         for lease_id, lease in state.leases.items():
             weight = total_weight(lease.jobs)
             self._held[lease_id] = Held(weight, weight, None)

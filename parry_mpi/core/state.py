@@ -333,9 +333,10 @@ class State:
             self._changes.pending_put[job_id] = job
 
     def _remove_pending(self, job_id: JobId) -> None:
-        if job_id not in self.pending:
-            raise InvariantError(f"a record names job {job_id}, which is not pending")
-        self.pending.remove(job_id)
+        try:
+            self.pending.remove(job_id)
+        except KeyError:
+            raise InvariantError(f"a record names job {job_id}, which is not pending") from None
         # Born since the last commit: it never gets to the disk. Job ids grow and are never used again, so it cannot be there.
         if self._changes.pending_put.pop(job_id, None) is None:
             self._changes.pending_removed.add(job_id)

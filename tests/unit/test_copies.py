@@ -13,12 +13,13 @@ from support.worlds import Rules, World
 
 from parry_mpi.core.bounds import Bounds
 from parry_mpi.core.jobset import JobSet
+from parry_mpi.core.packed import PackedJobs
 from parry_mpi.core.sharing import Request, ShareRequests
 from parry_mpi.core.state import State
 from parry_mpi.core.volatile import Volatile, Watch, Worker
 from parry_mpi.core.worker import LeaseWork
 
-CHANGING = (dict, list, set, deque, Bounds, JobSet, State, ShareRequests, Request, Worker, Watch, Volatile, LeaseWork)
+CHANGING = (dict, list, set, deque, Bounds, JobSet, PackedJobs, State, ShareRequests, Request, Worker, Watch, Volatile, LeaseWork)
 """Types of things that change in place; a msgspec struct that is not frozen changes too."""
 
 KNOWN = {
@@ -47,6 +48,7 @@ def changing(thing, found: dict[int, object]) -> dict[int, object]:
         parts = [getattr(thing, name) for name in thing.__struct_fields__]
     else:
         parts = [part for name, part in getattr(thing, "__dict__", {}).items() if name not in {"settings", "canon", "policy"}]
+        parts += [getattr(thing, name) for name in getattr(type(thing), "__slots__", ())]
     for part in parts:
         if not callable(part):
             changing(part, found)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parry_mpi.core import packed
 from parry_mpi.core.jobset import JobSet
 from parry_mpi.job import Job, smallest_bound
 
@@ -83,19 +84,31 @@ jobs_drawn = st.builds(
 @pytest.mark.parametrize("order", ["depth", "bound"])
 @given(st.lists(st.tuples(jobs_drawn, st.none() | st.integers(0, 99)), max_size=40))
 def test_like_a_dumb_dict(order, steps):
-    """Protects the order of everything: after any additions and removals the job set is what a sorted dict would be."""
+    """Protects the order of everything: after any additions and removals it is that of a sorted dict, and copies are what was copied."""
     jobs, dumb, next_id = JobSet(order), {}, 1
-    for job, removed in steps:
-        if removed is None or not dumb:
-            jobs.add(next_id, job)
-            dumb[next_id] = job
-            next_id += 1
-        else:
-            job_id = list(dumb)[removed % len(dumb)]
-            assert jobs[job_id] == dumb[job_id] == jobs.remove(job_id)
-            del dumb[job_id]
-            assert job_id not in jobs
-        assert expected(dumb, order) == contents(jobs) == contents(jobs.copy())
+    copies = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "BLOCK_JOBS", 2)
+        patch.setattr(packed, "AT_HAND_JOBS", 1)
+        for job, removed in steps:
+            if removed is None or not dumb:
+                jobs.add(next_id, job)
+                dumb[next_id] = job
+                next_id += 1
+            else:
+                job_id = list(dumb)[removed % len(dumb)]
+                assert jobs[job_id] == dumb[job_id] == jobs.remove(job_id)
+                del dumb[job_id]
+                assert job_id not in jobs
+            copies.append((expected(dumb, order), jobs.copy()))
+            assert copies[-1][0] == contents(jobs)
+            assert sorted(jobs.unordered()) == list(dumb.items())
+        for before, copied in copies:
+            assert before == contents(copied)
+            for job_id in [job_id for job_id, _ in copied.in_order()]:
+                assert job_id == copied.first()
+                copied.remove(job_id)
+        assert expected(dumb, order) == contents(jobs)
 
 
 def test_shallowest_and_oldest_first():
