@@ -14,6 +14,7 @@ import msgspec
 from parry_mpi.core.bounds import Bounds, Score
 from parry_mpi.core.ids import JobId, LeaseId, WorkerId
 from parry_mpi.core.jobset import JobSet, Order
+from parry_mpi.core.packed import PackedJobs
 from parry_mpi.core.records import (
     Decided,
     Granted,
@@ -112,10 +113,10 @@ class Changes:
 
 @dataclass
 class Snapshot:
-    """A whole state, as the store hands it back."""
+    """A whole state, as the store hands it back: of many pending jobs, packed."""
 
     counters: Counters
-    pending: dict[JobId, Job] = field(default_factory=dict)
+    pending: dict[JobId, Job] | PackedJobs = field(default_factory=dict)
     leases: dict[LeaseId, Lease] = field(default_factory=dict)
     quarantined: dict[JobId, Quarantined] = field(default_factory=dict)
 
@@ -146,7 +147,8 @@ class State:
         """Take up what the store kept. The snapshot must not be used afterwards."""
         state = cls(order)
         state.counters = snapshot.counters
-        for job_id, job in sorted(snapshot.pending.items()):
+        pending = snapshot.pending
+        for job_id, job in pending.drained() if isinstance(pending, PackedJobs) else sorted(pending.items()):
             state.pending.add(job_id, job)
         for lease_id, lease in sorted(snapshot.leases.items()):
             state.leases[lease_id] = lease

@@ -57,39 +57,43 @@ class Table(Generic[Id, Entry]):
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(entry_type)
 
-    def rows(self, entries: Mapping[Id, Entry]) -> list[Row]:
-        """Encode entries as rows."""
+    def rows(self, entries: Mapping[Id, Entry]) -> Iterator[Row]:
+        """Encode entries as rows, one after the other."""
         encode, seed, pack, crc32 = self._encoder.encode, self._seed, _HEAD.pack, zlib.crc32
-        rows: list[Row] = []
         for row_id, entry in entries.items():
             body = encode(entry)
             weight = weight_of(entry)
-            rows.append((row_id, weight, body, crc32(body, crc32(pack(row_id, weight), seed))))
-        return rows
+            yield row_id, weight, body, crc32(body, crc32(pack(row_id, weight), seed))
 
-    def entries(self, rows: Iterable[Row], expected: Totals) -> dict[int, Entry]:
-        """Decode and check all rows of the table.
+    def entries(self, rows: Iterable[Row], expected: Totals) -> Iterator[tuple[int, Entry]]:
+        """Decode and check the rows of the table one after the other, and at the end that they are all.
+
+        Args:
+            rows: in the order of their ids.
+            expected: what they come to.
 
         Raises:
             StoreCorrupt: a row is not what was written, is missing, or should not be there.
         """
         decode, seed, pack, crc32 = self._decoder.decode, self._seed, _HEAD.pack, zlib.crc32
-        entries: dict[int, Entry] = {}
-        weights = checksums = 0
+        count = weights = checksums = last_id = 0
         for row_id, weight, body, checksum in rows:
             try:
                 if crc32(body, crc32(pack(row_id, weight), seed)) != checksum:
                     raise StoreCorrupt(f"{self.name} {row_id} does not match its checksum")
-                entry = entries[row_id] = decode(body)
+                entry = decode(body)
             except (struct.error, TypeError, msgspec.DecodeError) as error:
                 raise StoreCorrupt(f"{self.name} {row_id} cannot be read ({error})") from error
             if weight_of(entry) != weight:
                 raise StoreCorrupt(f"{self.name} {row_id} does not have the weight that was written beside it")
+            if count and row_id <= last_id:
+                raise StoreCorrupt(f"{self.name} {row_id} is not in its place")
+            count, last_id = count + 1, row_id
             weights += weight
             checksums += checksum
-        if Totals(len(entries), weights, checksums) != expected:
-            raise StoreCorrupt(f"{self.name} has {len(entries)} rows, which are not the {expected.rows} that were written")
-        return entries
+            yield row_id, entry
+        if Totals(count, weights, checksums) != expected:
+            raise StoreCorrupt(f"{self.name} has {count} rows, which are not the {expected.rows} that were written")
 
 
 class Collected(NamedTuple):
@@ -115,9 +119,9 @@ class CollectedTable:
     def __init__(self) -> None:
         self._seed = zlib.crc32(self.name.encode())
 
-    def rows(self, entries: Mapping[int, Collected]) -> list[Row]:
-        """Return entries as rows."""
-        return [(row_id, count, body, self._checksum(row_id, count, body)) for row_id, (count, body) in entries.items()]
+    def rows(self, entries: Mapping[int, Collected]) -> Iterator[Row]:
+        """Give entries as rows, one after the other."""
+        return ((row_id, count, body, self._checksum(row_id, count, body)) for row_id, (count, body) in entries.items())
 
     def verified(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Give rows one after the other once each is checked.

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
 from parry_mpi.core.ids import JobId, LeaseId
+from parry_mpi.core.packed import PackedJobs
 from parry_mpi.core.records import Quarantined
 from parry_mpi.core.state import Lease, Snapshot
 from parry_mpi.errors import CommitFailed, StoreCorrupt, StoreLocked
-from parry_mpi.job import Job
 from parry_mpi.store.identity import Identity
 from parry_mpi.store.rows import LEASES, PENDING, QUARANTINED, SOLUTIONS, Table, Totals, totals_of, unexplored_weight
 from parry_mpi.store.schema import (
@@ -109,9 +109,9 @@ def _load(connection: sqlite3.Connection) -> Stored:
         SOLUTIONS.require(totals_of(SOLUTIONS.verified(rows)), root.solutions)
     snapshot = Snapshot(
         root.counters,
-        cast(dict[JobId, Job], _entries(connection, PENDING, root)),
-        cast(dict[LeaseId, Lease], _entries(connection, LEASES, root)),
-        cast(dict[JobId, Quarantined], _entries(connection, QUARANTINED, root)),
+        _pending(connection, root),
+        cast(dict[LeaseId, Lease], _table(connection, LEASES, root)),
+        cast(dict[JobId, Quarantined], _table(connection, QUARANTINED, root)),
     )
     return Stored(get_identity(connection), root, snapshot, result)
 
@@ -121,14 +121,25 @@ def _summarize(connection: sqlite3.Connection) -> Summary:
     return Summary(
         get_identity(connection),
         root,
-        cast(dict[LeaseId, Lease], _entries(connection, LEASES, root)),
-        cast(dict[JobId, Quarantined], _entries(connection, QUARANTINED, root)),
+        cast(dict[LeaseId, Lease], _table(connection, LEASES, root)),
+        cast(dict[JobId, Quarantined], _table(connection, QUARANTINED, root)),
         unexplored_weight(root.counters, root.totals.values()),
     )
 
 
-def _entries(connection: sqlite3.Connection, table: Table[Any, Any], root: Root) -> dict[int, Any]:
-    rows = connection.execute(f"SELECT id, weight, body, checksum FROM {table.name}")  # noqa: S608 our own names
+def _pending(connection: sqlite3.Connection, root: Root) -> PackedJobs:
+    jobs = PackedJobs()
+    for job_id, job in _entries(connection, PENDING, root):
+        jobs.add(JobId(job_id), job)
+    return jobs
+
+
+def _table(connection: sqlite3.Connection, table: Table[Any, Any], root: Root) -> dict[int, Any]:
+    return dict(_entries(connection, table, root))
+
+
+def _entries(connection: sqlite3.Connection, table: Table[Any, Any], root: Root) -> Iterator[tuple[int, Any]]:
+    rows = connection.execute(f"SELECT id, weight, body, checksum FROM {table.name} ORDER BY id")  # noqa: S608 our own names
     return table.entries(rows, root.totals.get(table.name, Totals()))
 
 

@@ -53,6 +53,8 @@ NEW_SUFFIX = ".new"
 """Added to the name of a state file until it is complete. A file without it was complete once, so an empty one is damaged."""
 INSERTED_TOGETHER = 200
 """Rows inserted by one statement, twice as fast as one by one; four values each, and old SQLite allows 999 in a statement."""
+ENCODED_TOGETHER = 50 * INSERTED_TOGETHER
+"""Rows made before they are inserted: a commit of ever so many jobs does not have all of them in memory once more."""
 REMOVED_TOGETHER = 2000
 """Rows removed by one statement; 20 digits each, and SQLite allows a million characters in a statement."""
 NOTHING_COLLECTED: Mapping[int, Collected] = MappingProxyType({})
@@ -289,10 +291,10 @@ def _write_table(
         if id_max is not None:
             gone = sorted(removed.union(row_id for row_id in put if row_id <= id_max))
             totals = totals.minus(_remove_rows(connection, table.name, gone))
-    if put:
-        rows = table.rows(put)
-        _insert_rows(connection, table.name, rows)
-        totals = totals.plus(totals_of(rows))
+    rows = table.rows(put)
+    while some := list(itertools.islice(rows, ENCODED_TOGETHER)):
+        _insert_rows(connection, table.name, some)
+        totals = totals.plus(totals_of(some))
     return totals
 
 

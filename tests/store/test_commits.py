@@ -20,6 +20,7 @@ from parry_mpi.core.records import Quarantined
 from parry_mpi.core.state import Changes, Counters, Lease, Snapshot
 from parry_mpi.errors import CommitFailed, InvariantError, LocalProtocolError, StoreCorrupt, StoreLocked
 from parry_mpi.job import WHOLE, Job
+from parry_mpi.store import sqlite_state
 from parry_mpi.store.readers import read_result
 from parry_mpi.store.rows import merge
 from parry_mpi.store.run_directory import RunDirectory
@@ -93,6 +94,15 @@ def test_merge(older, newer):
     assert not merged.pending_put.keys() & merged.pending_removed
     apply(together, merged)
     assert same(one_by_one, together)
+
+
+def test_many_rows(tmp_path, monkeypatch):
+    """Protects a commit that has to be made row by row, some at a time: none is left out, none is written twice."""
+    monkeypatch.setattr(sqlite_state, "ENCODED_TOGETHER", 700)
+    jobs = {job_id: Job(weight=job_id) for job_id in range(1, 2001)}
+    with RunDirectory.open(tmp_path / "run", QUEENS) as directory:
+        directory.initialize(Changes(Counters(unpulled_weight=0), pending_put=jobs), b"")
+    assert same(Snapshot(Counters(unpulled_weight=0), jobs), load(tmp_path / "run" / "state.sqlite").snapshot)
 
 
 def test_killed_while_committing(tmp_path):

@@ -11,7 +11,9 @@ import pytest
 from support.disk import QUEENS, content, make_run, same
 
 from parry_mpi.errors import StoreCorrupt, StoreError, StoreVersionError
+from parry_mpi.job import Job
 from parry_mpi.store.readers import read_result, read_status
+from parry_mpi.store.rows import PENDING, totals_of
 from parry_mpi.store.run_directory import RunDirectory
 from parry_mpi.store.schema import FORMAT_VERSION
 from parry_mpi.store.sqlite_reader import load
@@ -138,3 +140,12 @@ def test_journal_that_outlived_its_file(tmp_path):
     (tmp_path / "new" / "state.sqlite-journal").write_bytes(journal)
     run = make_run(tmp_path / "new", commits=2)
     assert same(run.snapshot, load(tmp_path / "new" / "state.sqlite").snapshot)
+
+
+def test_row_out_of_place():
+    """Protects the jobs of a run: rows that do not come in the order of their ids are refused, though all of them are there."""
+    rows = list(PENDING.rows({1: Job(weight=1), 2: Job(weight=2)}))
+    assert [1, 2] == [job.weight for _, job in PENDING.entries(rows, totals_of(rows))]
+    for others in (rows[::-1], [rows[0], rows[0]]):
+        with pytest.raises(StoreCorrupt, match="not in its place"):
+            list(PENDING.entries(others, totals_of(others)))

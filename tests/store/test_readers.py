@@ -57,7 +57,7 @@ def test_retry(incomplete):
     assert retry(incomplete) == 1
     with RunDirectory.open(incomplete, QUEENS) as directory:
         assert not directory.finished
-        assert directory.snapshot.pending == {JobId(8): POISON.job}
+        assert dict(directory.snapshot.pending.items()) == {JobId(8): POISON.job}
         assert directory.snapshot.quarantined == {}
         assert directory.result == b"\x05"
         with pytest.raises(StoreLocked):
@@ -72,7 +72,7 @@ def test_retry_lets_a_corrected_source_go_on(incomplete):
         RunDirectory.open(incomplete, corrected)
     retry(incomplete)
     with RunDirectory.open(incomplete, corrected) as directory:
-        assert directory.snapshot.pending == {JobId(8): POISON.job}
+        assert dict(directory.snapshot.pending.items()) == {JobId(8): POISON.job}
     assert read_result(incomplete).identity == corrected
     with pytest.raises(StoreMismatch, match="another version of the source"):
         RunDirectory.open(incomplete, QUEENS)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parry_mpi.core.invariants import check_state
+from parry_mpi.core.packed import PackedJobs
 from parry_mpi.core.records import Granted, Joined, Quarantined, Reported, Restarted, Retried, RootsPulled, Voided
-from parry_mpi.core.state import LEASE_EPOCH_BITS, WORKER_EPOCH_BITS, Changes, Lease, Snapshot, State
+from parry_mpi.core.state import LEASE_EPOCH_BITS, WORKER_EPOCH_BITS, Changes, Counters, Lease, Snapshot, State
 from parry_mpi.errors import InvariantError
 from parry_mpi.job import WHOLE, Job
 
@@ -214,6 +215,16 @@ class TestCopies:
         assert table(state) == table(restored)
         assert (state.leased_weight, state.leased_count) == (restored.leased_weight, restored.leased_count)
         assert not restored.take_changes()
+
+    def test_packed_snapshot(self):
+        """Protects a restart with very many jobs: what the store read and packed is taken up, and not kept twice."""
+        pending = PackedJobs()
+        for job_id in range(1, 1001):
+            pending.add(job_id, Job(depth=job_id % 3, weight=job_id))
+        before = dict(pending.items())
+        restored = State.from_snapshot(Snapshot(Counters(next_job=1001), pending))
+        assert before == dict(restored.pending.items())
+        assert 0 == len(pending)
 
     def test_snapshot_is_independent(self):
         """Protects readers: a snapshot stays what it was."""
