@@ -86,7 +86,7 @@ class Clique(Optimisation[Node, list[int]]):
         return packed(self.graph[self.order][:, self.order])
 
     @cached_property
-    def node_dtype(self) -> np.dtype[Any]:  # type: ignore[override]
+    def node_dtype(self) -> np.dtype[Any]:
         words = (self.neighbours.shape[1],)
         header = [(name, "<u8") for name in ("size", "bound")]
         return np.dtype([*header, ("clique", "<u8", words), ("candidates", "<u8", words)])

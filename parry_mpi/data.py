@@ -6,14 +6,18 @@ This module must not know what the bytes are for.
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
-import numpy as np
 
+from parry_mpi.arrays import is_array, is_record, is_scalar
 from parry_mpi.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 T = TypeVar("T")
 
@@ -26,6 +30,9 @@ the coordinator, which writes what all of them find to one disk, cannot take muc
 
 BIG_INTEGER = 1
 """The code of that extension: a signed integer, least significant byte first."""
+
+PACKED_AS = {"i1": "b", "u1": "B", "<i2": "h", "<u2": "H", "<i4": "i", "<u4": "I", "<i8": "q", "<u8": "Q"}
+"""The fields that Python packs into the same bytes as numpy, without loading it: what numpy calls them, and what struct does."""
 
 
 class DataCodec(Generic[T]):
@@ -85,27 +92,65 @@ class NodeCodec(Generic[T]):
 
     Args:
         kind: the type of a node; ignored if there is a dtype.
-        dtype: the numpy dtype of a node, or None.
+        dtype: the numpy dtype of a node, or what numpy makes one of; None if nodes are no records. A list of integer fields is
+            kept as it is, and numpy loaded only when an array is wanted.
         what: what these are, for error messages.
+
+    Attributes:
+        are_records: whether nodes are records.
     """
 
-    def __init__(self, kind: Any, dtype: np.dtype[Any] | None, what: str = "node") -> None:
-        self.dtype = dtype
+    def __init__(self, kind: Any, dtype: Any, what: str = "node") -> None:
+        self.are_records = dtype is not None
+        self._given = dtype
         self._what = what
-        self._data: DataCodec[T] = DataCodec(Any if dtype is not None else kind, f"a {what}")
-        if dtype is not None and dtype.hasobject:
+        self._data: DataCodec[T] = DataCodec(Any if self.are_records else kind, f"a {what}")
+        self._packed = _packing(dtype)
+        if self._packed is None and self.dtype is not None and self.dtype.hasobject:
             raise UsageError(f"{what}_dtype {dtype} holds Python objects; records must be plain numbers")
+
+    @functools.cached_property
+    def dtype(self) -> np.dtype[Any] | None:
+        """The numpy dtype of a node, or None."""
+        if not self.are_records:
+            return None
+        import numpy as np  # noqa: PLC0415 slow to load
+
+        try:
+            return np.dtype(self._given)  # type: ignore[no-any-return]
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{self._what}_dtype {self._given!r} is no dtype of numpy: {_one_line(error)}") from None
+
+    @property
+    def text(self) -> str:
+        """The dtype as numpy writes it."""
+        return str(self.dtype if self._packed is None else self._given)
 
     def encode(self, node: T) -> bytes:
         """Return the bytes of one node."""
-        return self._data.encode(node) if self.dtype is None else self.record(node).tobytes()
+        if not self.are_records:
+            return self._data.encode(node)
+        if self._packed is not None and isinstance(node, tuple):
+            try:
+                return self._packed.pack(*node)
+            except (struct.error, TypeError):
+                pass  # numpy may take it all the same, or else says why not
+        return self.record(node).tobytes()
 
     def decode(self, data: bytes) -> Sequence[T]:
         """Return the nodes of these bytes: a list of one, or an array of records that may be written to."""
-        return [self._data.decode(data)] if self.dtype is None else self.records(data)  # type: ignore[return-value]
+        return self.records(data) if self.are_records else [self._data.decode(data)]  # type: ignore[return-value]
+
+    def plain(self, data: bytes) -> list[Any]:
+        """Return the nodes of these bytes in the form in which children() and value() get them: records as tuples."""
+        if self._packed is not None and len(data) % self._packed.size == 0:
+            return list(self._packed.iter_unpack(data))
+        return self.records(data).tolist() if self.are_records else [self._data.decode(data)]
 
     def records(self, data: bytes) -> np.ndarray[Any, Any]:
         """Return the records of these bytes, as an array of their own."""
+        import numpy as np  # noqa: PLC0415 slow to load
+
         assert self.dtype is not None
         if len(data) % self.dtype.itemsize:
             raise UsageError(f"{len(data)} bytes are no whole number of {self.dtype} records")
@@ -117,8 +162,10 @@ class NodeCodec(Generic[T]):
         Raises:
             UsageError: the node does not fit the dtype exactly.
         """
+        import numpy as np  # noqa: PLC0415 slow to load
+
         assert self.dtype is not None
-        if isinstance(node, np.void | np.ndarray) and node.dtype == self.dtype and node.size == 1:
+        if (is_record(node) or is_array(node)) and node.dtype == self.dtype and node.size == 1:
             return node.reshape(1)
         try:
             record = np.array([node], dtype=self.dtype)
@@ -140,10 +187,10 @@ class SolutionsCodec:
 
     Args:
         kind: the type of a list of solutions; ignored if there is a dtype.
-        dtype: the numpy dtype of a solution, or None.
+        dtype: the numpy dtype of a solution, or what numpy makes one of, or None.
     """
 
-    def __init__(self, kind: Any, dtype: np.dtype[Any] | None) -> None:
+    def __init__(self, kind: Any, dtype: Any) -> None:
         self._data: DataCodec[Any] = DataCodec(Any if dtype is not None else kind, "a list of solutions")
         self._records: NodeCodec[Any] | None = None if dtype is None else NodeCodec(Any, dtype, "solution")
 
@@ -207,9 +254,7 @@ class Gathered:
     def encoded(self) -> bytes:
         """Return all of them as bytes."""
         if self._records is not None:
-            assert self._records.dtype is not None
-            descr = np.lib.format.dtype_to_descr(self._records.dtype)
-            return msgspec.msgpack.encode((descr, (self.count,), self._body))
+            return msgspec.msgpack.encode((_descr(self._records.dtype), (self.count,), self._body))
         if self.count < 16:
             head = bytes([0x90 | self.count])
         else:
@@ -217,12 +262,12 @@ class Gathered:
         return b"".join((BIG_INTEGERS if self._big_integers else b"", head, self._body))
 
     def _add_records(self, solutions: Any, records: NodeCodec[Any]) -> None:
-        if isinstance(solutions, np.ndarray):
+        if is_array(solutions):
             if solutions.dtype != records.dtype or solutions.ndim != 1:
                 raise UsageError(f"solutions are an array of {solutions.dtype}, not of solution_dtype {records.dtype}")
             self._body += solutions.tobytes()
         elif isinstance(solutions, list | tuple):
-            self._body += b"".join(records.record(solution).tobytes() for solution in solutions)
+            self._body += b"".join(map(records.encode, solutions))
         else:
             raise UsageError(f"solutions are handed over as a list or an array, not as {type(solutions).__name__}")
         self.count += len(solutions)
@@ -249,8 +294,29 @@ def plain(value: Any) -> Any:
     return msgspec.to_builtins(value, enc_hook=_plain_part_listed, builtin_types=(), str_keys=True)
 
 
+def _packing(dtype: Any) -> struct.Struct | None:
+    """Return how Python packs records of a dtype into the bytes that numpy has for them; None if only numpy can."""
+    if not isinstance(dtype, list) or not all(isinstance(field, tuple) and len(field) == 2 for field in dtype):
+        return None
+    names, kinds = [name for name, _ in dtype], [kind for _, kind in dtype]
+    known = all(isinstance(kind, str) and kind in PACKED_AS for kind in kinds) and all(isinstance(name, str) for name in names)
+    if not known or len(set(names)) < len(names) or "" in names:
+        return None  # numpy has a word on these
+    return struct.Struct("<" + "".join(PACKED_AS[kind] for kind in kinds)) if kinds else None
+
+
+def _descr(dtype: np.dtype[Any] | None) -> Any:
+    """Return what numpy writes into its files for a dtype."""
+    import numpy as np  # noqa: PLC0415 slow to load
+
+    assert dtype is not None, "of records"
+    return np.lib.format.dtype_to_descr(dtype)
+
+
 def _is_flat(node: Any) -> bool:
     """Whether a node is a number or a text, or a tuple of these: it can be compared with what became of it."""
+    import numpy as np  # noqa: PLC0415 slow to load
+
     fields = node if isinstance(node, tuple) else (node,)
     return all(isinstance(field, int | float | str | bytes | np.number) for field in fields)
 
@@ -260,16 +326,16 @@ def _plain_part(value: Any) -> Any:
     if isinstance(value, _BigInteger):
         length_bytes = value.value.bit_length() // 8 + 1
         return msgspec.msgpack.Ext(BIG_INTEGER, value.value.to_bytes(length_bytes, "little", signed=True))
-    if isinstance(value, np.generic) and not isinstance(value, np.void):
+    if is_scalar(value) and not is_record(value):
         return value.item()
-    if isinstance(value, np.ndarray | np.void) and not value.dtype.hasobject:
-        return (np.lib.format.dtype_to_descr(value.dtype), value.shape, value.tobytes())
+    if (is_array(value) or is_record(value)) and not value.dtype.hasobject:
+        return (_descr(value.dtype), value.shape, value.tobytes())
     raise TypeError(f"an object of type {type(value).__qualname__} is not data")
 
 
 def _plain_part_listed(value: Any) -> Any:
     """Tell msgspec what to show in place of a numpy object."""
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
+    return value.tolist() if is_scalar(value) or is_array(value) else str(value)
 
 
 class _BigInteger:
@@ -303,6 +369,8 @@ def _big_integer(code: int, data: memoryview) -> int:
 
 def _from_plain(kind: Any, data: Any) -> Any:
     """Build the numpy object that msgspec was told to expect."""
+    import numpy as np  # noqa: PLC0415 slow to load
+
     if kind is np.ndarray or getattr(kind, "__origin__", None) is np.ndarray:
         descr, shape, raw = data
         return np.frombuffer(raw, np.lib.format.descr_to_dtype(_tuples(descr))).reshape(shape).copy()

@@ -8,17 +8,17 @@ only when a kernel is really compiled. This module must not know any problem.
 
 from __future__ import annotations
 
-import dis
 import functools
 import importlib.util
 from collections.abc import Callable
 from types import CodeType, FunctionType
-from typing import Any, Literal, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from parry_mpi.errors import UsageError
 from parry_mpi.problem import Explore, Problem, Slice
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Engine = Literal["auto", "numba", "python"]
 """How a problem is explored: compiled, plain, or compiled if numba is installed."""
@@ -71,6 +71,8 @@ def _compiled(function: Callable[..., Any], settings: tuple[tuple[str, Any], ...
 
 def _called(function: FunctionType) -> dict[str, FunctionType]:
     """Return the functions of the same module that this one calls, and those that they call, by the names under which they do."""
+    import dis  # noqa: PLC0415 not needed before something is compiled
+
     found: dict[str, FunctionType] = {}
     unseen: list[Any] = [function.__code__]
     while unseen:
@@ -107,12 +109,14 @@ class Stack:
     until the next load; handed in again unchanged, it is recognised and stays where it is.
 
     Args:
-        dtype: of a node.
+        dtype: of a node: numpy's, or what numpy makes one of.
         room: how many more places than it has nodes the array must have for the kernel to explore one node, that is,
             the largest number of children. A kernel has to stop when it has fewer free places than that.
     """
 
-    def __init__(self, dtype: np.dtype[Any], room: int) -> None:
+    def __init__(self, dtype: Any, room: int) -> None:
+        import numpy as np  # noqa: PLC0415 slow to load, and of no use before there is a kernel
+
         self._room = room
         self._array = np.empty(0, dtype)
 
@@ -131,6 +135,8 @@ class Stack:
         return frontier.base is mine and frontier.ctypes.data == mine.ctypes.data and frontier.strides == mine.strides
 
     def _grown(self, frontier: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        import numpy as np  # noqa: PLC0415 as above
+
         count = len(frontier)
         self._array = np.empty(2 * count + max(self._room, STACK_ROOM_MIN), self._array.dtype)
         self._array[:count] = frontier
@@ -173,6 +179,8 @@ def stack_kernel(
     """
     if not compiled_wanted(getattr(problem, "engine", "auto")):
         return None
+    import numpy as np  # noqa: PLC0415 as above
+
     assert problem.node_dtype is not None, "a stack is an array of records"
     machine_code = compiled(function)
     known_before = set(getattr(machine_code, "overloads", ()))
@@ -195,7 +203,7 @@ def _over_stack(
     def explore(frontier: Any, budget: int, incumbent: float | None = None) -> Slice:
         nodes = stack.load(frontier)
         known = () if worst is None else (worst if incumbent is None else int(incumbent),)
-        handed = nodes.view(np.uint64).reshape(len(nodes), -1) if words else nodes
+        handed = nodes.view("uint64").reshape(len(nodes), -1) if words else nodes
         found, height, explored, lowest = machine_code(handed, len(frontier), budget, *known, *arguments)
         worth = found if value is None else value(found)
         return Slice(None if known and worth.objective == known[0] else worth, nodes[:height], explored, lowest)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import msgspec
-import numpy as np
 
+from parry_mpi.arrays import is_array, is_scalar
 from parry_mpi.data import DataCodec, Gathered, NodeCodec, SolutionsCodec
 from parry_mpi.errors import ParryError, ProblemError, UsageError
 from parry_mpi.job import Job
@@ -56,8 +56,8 @@ class Task:
         self.values: DataCodec[Any] = DataCodec(value_type, "a value")
         self.nodes: NodeCodec[Any] = NodeCodec(problem.node_type(), problem.node_dtype)
         self._roots: Iterable[Any] = call(problem.roots)
-        self.indexed = isinstance(self._roots, Sequence | np.ndarray)
-        if isinstance(self._roots, np.ndarray) and self._roots.ndim != 1:
+        self.indexed = isinstance(self._roots, Sequence) or is_array(self._roots)
+        if is_array(self._roots) and self._roots.ndim != 1:
             raise UsageError("roots() returned an array that is not one-dimensional")
 
     @property
@@ -71,13 +71,22 @@ class Task:
 
     def root_run(self, first: int, count: int) -> Sequence[Any]:
         """Return the roots ``first`` to ``first + count``, in the same form as NodeCodec.decode gives nodes."""
-        assert self.indexed
-        nodes = call(lambda: self._roots[first : first + count])  # type: ignore[index]
-        if self.nodes.dtype is None:
+        nodes = self._indexed_roots(first, count)
+        if not self.nodes.are_records:
             return list(nodes)
-        if isinstance(nodes, np.ndarray) and nodes.dtype == self.nodes.dtype:
+        if is_array(nodes) and nodes.dtype == self.nodes.dtype:
             return nodes.copy()  # type: ignore[return-value]
-        return np.concatenate([self.nodes.record(node) for node in nodes])  # type: ignore[return-value]
+        return self.nodes.records(b"".join(map(self.nodes.encode, nodes)))  # type: ignore[return-value]
+
+    def plain_root_run(self, first: int, count: int) -> list[Any]:
+        """Return the same roots in the form in which children() and value() get them."""
+        if not self.nodes.are_records or is_array(self._roots):
+            return plain_nodes(self.root_run(first, count))
+        return self.nodes.plain(b"".join(map(self.nodes.encode, self._indexed_roots(first, count))))
+
+    def _indexed_roots(self, first: int, count: int) -> Sequence[Any]:
+        assert self.indexed
+        return call(lambda: self._roots[first : first + count])  # type: ignore[index]
 
     def pulled_roots(self, skip: int) -> Iterator[bytes]:
         """Give the encoded roots one after the other, from the given one on, for roots that have no index."""
@@ -102,7 +111,7 @@ class Task:
         """
         if job.count:
             return job
-        killed = [call(self.problem.kill, node, job.killed) for node in plain_nodes(self.nodes.decode(job.node))]
+        killed = [call(self.problem.kill, node, job.killed) for node in self.nodes.plain(job.node)]
         return msgspec.structs.replace(job, node=b"".join(self.nodes.encode(node) for node in killed))
 
     def bound_of(self, nodes: Iterable[Any]) -> Number | None:
@@ -132,7 +141,7 @@ class Task:
         if self.indexed:
             count = len(self._roots)  # type: ignore[arg-type]
             ends = [*range(min(SAMPLED_ROOTS, count)), *range(max(SAMPLED_ROOTS, count - SAMPLED_ROOTS), count)]
-            sample: Iterable[bytes] = (self.nodes.encode(self.root_run(index, 1)[0]) for index in ends)
+            sample: Iterable[bytes] = (self.nodes.encode(self._indexed_roots(index, 1)[0]) for index in ends)
         else:
             sample = itertools.islice(self.pulled_roots(0), SAMPLED_ROOTS)
         for part in itertools.chain(sample, map(content, call(self.problem.inputs))):
@@ -156,7 +165,7 @@ def content(path: str | os.PathLike[str]) -> bytes:
 
 def plain_nodes(nodes: Any) -> list[Any]:
     """Return nodes in the form in which children() and value() get them: records as tuples."""
-    return nodes.tolist() if isinstance(nodes, np.ndarray) else list(nodes)
+    return nodes.tolist() if is_array(nodes) else list(nodes)
 
 
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -191,7 +200,7 @@ def problem_error(error: BaseException, node: Any = None) -> ProblemError:
 def node_text(node: Any) -> str:
     """Return a node as a short text for a person; never raises, whatever the node's own repr does."""
     try:
-        text = repr(node.tolist() if isinstance(node, np.ndarray | np.generic) else node)
+        text = repr(node.tolist() if is_array(node) or is_scalar(node) else node)
     except Exception as error:  # noqa: BLE001 the node is the user's: its repr may do anything, and this is for a message only
         text = f"<{type(node).__name__} whose repr raises {type(error).__name__}>"
     return text if len(text) <= NODE_TEXT_MAX else text[: NODE_TEXT_MAX - 3] + "..."

@@ -88,7 +88,7 @@ def prepare(request: Request) -> Prepared:
         parameters=plain_parameters(parameters.deciding_parameters(problem)),
         source_digest=loaded.source_digest,
         roots_digest=task.roots_digest(),
-        node_type=str(problem.node_dtype) if problem.node_dtype is not None else parameters.type_text(problem.node_type()),
+        node_type=task.nodes.text if task.nodes.are_records else parameters.type_text(problem.node_type()),
         value_type=parameters.type_text(problem.value_type()),
     )
     return Prepared(task, identity)

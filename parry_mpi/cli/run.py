@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from parry_mpi.cli import numerics
 from parry_mpi.cli.options import TIMES, isolation
 from parry_mpi.cli.wording import OFF, address, dashboard_address, seconds
 from parry_mpi.errors import EXIT_COMPLETE
@@ -102,10 +103,8 @@ def command(
     Parameters are the fields of the problem class. The same command continues a run that was stopped or killed, and answers at
     once if it is finished.
     """
-    from parry_mpi.cli import numerics  # noqa: PLC0415 this and what follows is slow to load, and not needed for --help
-
-    numerics.load()
-    from parry_mpi.cli.preparing import Request, prepare  # noqa: PLC0415
+    numerics.start_no_threads()
+    from parry_mpi.cli.preparing import Request, prepare  # noqa: PLC0415 this and what follows is slow to load, and not needed for --help
     from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}

@@ -15,6 +15,7 @@ import msgspec
 
 from parry_mpi.cli.wording import count_text, optimum_text, plural, share_text, time_text
 from parry_mpi.core.records import Quarantined
+from parry_mpi.data import plain
 from parry_mpi.errors import EXIT_COMPLETE, EXIT_INCOMPLETE, EXIT_STOPPED
 
 QUARANTINED_SHOWN_MAX = 20
@@ -155,8 +156,6 @@ def text(result: Any) -> str:
 
 def data_of(value: Any) -> Any:
     """Return anything as JSON has it; what JSON does not have, as text. Never raises."""
-    from parry_mpi.data import plain  # noqa: PLC0415 loads numpy, which is not needed to show how far a run is
-
     try:
         data = plain(value)
         msgspec.json.encode(data)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from parry_mpi.cli import numerics
 from parry_mpi.cli.options import TIMES, isolation
 from parry_mpi.cli.wording import address, seconds
 from parry_mpi.errors import UsageError
@@ -68,10 +69,8 @@ def command(
             )
     elif len(words) < 2 or key is None or server_key is None:
         raise UsageError(f"write `{TYPED}`, or `{ANNOUNCED}` where the run's folder can be seen")
-    from parry_mpi.cli import numerics  # noqa: PLC0415 this and what follows is slow to load, and not needed for --help
-
-    numerics.load()
-    from parry_mpi.cli import joining  # noqa: PLC0415
+    numerics.start_no_threads()
+    from parry_mpi.cli import joining  # noqa: PLC0415 this and what follows is slow to load, and not needed for --help
     from parry_mpi.runtime.outside import OutsideOptions  # noqa: PLC0415
 
     options = OutsideOptions(isolation=isolation, wait_s=wait, stop_after_s=stop_after)

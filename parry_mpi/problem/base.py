@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-import numpy as np
 
 Node = TypeVar("Node")
 Value = TypeVar("Value")
@@ -53,14 +52,15 @@ class Problem(msgspec.Struct, Generic[Node, Value], kw_only=True, forbid_unknown
     What is made from the parameters once, such as a table or the contents of a file, is best a functools.cached_property.
 
     Attributes:
-        node_dtype: the numpy dtype of a node, when nodes are records; children() and value() are then given a tuple of its
-            fields, and a kernel's frontier is one structured array, whose wire form is its bytes. It may be a
-            functools.cached_property where it depends on the parameters.
+        node_dtype: the numpy dtype of a node, or what numpy makes one of, when nodes are records; children() and value() are then
+            given a tuple of its fields, and a kernel's frontier is one structured array, whose wire form is its bytes. A list of
+            integer fields, ``[("row", "<i8"), ...]``, needs no numpy before a kernel does. It may be a functools.cached_property
+            where it depends on the parameters.
         incidental: names of parameters that cannot change the answer (an engine, a cache size). Runs that differ only in
             these share a run directory.
     """
 
-    node_dtype: ClassVar[np.dtype[Any] | None] = None
+    node_dtype: ClassVar[Any] = None
     incidental: ClassVar[frozenset[str]] = frozenset()
 
     def roots(self) -> Iterable[Node]:

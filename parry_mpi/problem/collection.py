@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-
 from parry_mpi.problem.base import Node, Problem, type_arguments
 
 Solution = TypeVar("Solution")
@@ -19,10 +17,11 @@ class Collection(Problem[Node, Any], Generic[Node, Solution]):
     it does not use again, or with ``solution_dtype`` an array of them, which it may use again.
 
     Attributes:
-        solution_dtype: the numpy dtype of a solution, when solutions are records; solutions() then gives tuples of its fields.
+        solution_dtype: the numpy dtype of a solution, or what numpy makes one of, when solutions are records; solutions() then gives
+            tuples of its fields.
     """
 
-    solution_dtype: ClassVar[np.dtype[Any] | None] = None
+    solution_dtype: ClassVar[Any] = None
 
     def solutions(self, node: Node) -> Iterable[Solution]:
         """Return the solutions at this node alone, none for most."""

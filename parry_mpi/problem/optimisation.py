@@ -6,12 +6,15 @@ import math
 from typing import Annotated, Any, ClassVar, Generic, Literal, Optional, cast
 
 import msgspec
-import numpy as np
 
+from parry_mpi.arrays import is_scalar
 from parry_mpi.problem.base import Node, Number, Problem, Value, type_arguments
 
 SCORE_MAX = 2**63 - 1
 """Objectives are sent as 64-bit numbers."""
+
+ORDINARY = (int, float)
+"""What most objectives and bounds are: a search asks for one at every node, so these are not asked whether they are numpy's."""
 
 Gap = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 """How much a solution may be better and yet not matter."""
@@ -158,7 +161,7 @@ def plain_number(number: Any) -> Number:
     Raises:
         ValueError: it is none, or not a number ("nan"), or an integer that does not fit 64 bits.
     """
-    plain = number.item() if isinstance(number, np.generic) else number
+    plain = number.item() if type(number) not in ORDINARY and is_scalar(number) else number
     if isinstance(plain, int) and abs(plain) <= SCORE_MAX:
         return int(plain)
     if isinstance(plain, float) and not math.isnan(plain):

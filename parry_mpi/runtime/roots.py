@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from parry_mpi.core.events import RootsRead
 from parry_mpi.core.state import Counters
 from parry_mpi.job import WHOLE, Job, shares
-from parry_mpi.task import Task, plain_nodes
+from parry_mpi.task import Task
 
 PULL_SHARE = 256
 """Roots of unknown number: every pull gets this part of the weight that is left, so that there is always some left for the rest.
@@ -46,7 +46,7 @@ class RootSource:
         total = self._task.roots_count
         if total is not None:
             few = self._task.bounded and total <= BOUNDED_ROOTS_MAX
-            bound = self._task.bound_of(plain_nodes(self._task.root_run(0, total))) if few else None
+            bound = self._task.bound_of(self._task.plain_root_run(0, total)) if few else None
             run = (Job(weight=WHOLE, count=total, bound=bound),) if total else ()
             return RootsRead(run, total, exhausted=True, unpulled_weight=0)
         if self._roots is None:

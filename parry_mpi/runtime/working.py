@@ -122,7 +122,10 @@ def _say_unable(transport: Transport, error: ParryError) -> None:
 
 
 def _kernel(task: Task) -> Explore | None:
-    return call(task.problem.kernel)
+    kernel = call(task.problem.kernel)
+    if kernel is not None:
+        import parry_mpi.search.kernel  # noqa: F401, PLC0415 it loads numpy: here it does so once for all explorers
+    return kernel
 
 
 def _prepare(task: Task) -> Callable[[], Callable[[socket.socket], None]]:

@@ -18,10 +18,9 @@ from parry_mpi.job import WHOLE, Job, cut
 from parry_mpi.problem import Collection, Enumeration, Explore, Number, overrides
 from parry_mpi.search.base import ExplorationError, Search
 from parry_mpi.search.bounding import BoundingTime
-from parry_mpi.search.kernel import KernelSearch
 from parry_mpi.search.walking import BoundedSearch, GuidedSearch, TreeSearch
 from parry_mpi.search.weighing import calls_first
-from parry_mpi.task import Task, call, plain_nodes
+from parry_mpi.task import Task, call
 
 ORACLE_SLICE = 1 << 16
 """Nodes between two looks at nothing: the oracle only needs a number that fits a kernel's budget."""
@@ -175,13 +174,21 @@ class Exploration:
             if rest_count:
                 rest, job = cut(job, rest_count)
                 self._waiting.append(rest)
-        nodes = self._task.root_run(job.first, job.count) if job.count else self._task.nodes.decode(job.node)
-        if self._kernel is None:
-            self._current = self._kind(self._task, job, plain_nodes(nodes), self._combine)
-        else:
-            self._current = KernelSearch(self._task, job, nodes, self._kernel, self._bounding, self._calls)
+        self._current = self._search(job) if self._kernel is None else self._kernel_search(job, self._kernel)
         self._current_size = job.count or 1
         return self._current
+
+    def _search(self, job: Job) -> Search:
+        task = self._task
+        nodes = task.plain_root_run(job.first, job.count) if job.count else task.nodes.plain(job.node)
+        return self._kind(task, job, nodes, self._combine)
+
+    def _kernel_search(self, job: Job, kernel: Explore) -> Search:
+        from parry_mpi.search.kernel import KernelSearch  # noqa: PLC0415 loads numpy, which a search without a kernel has no use for
+
+        task = self._task
+        nodes = task.root_run(job.first, job.count) if job.count else task.nodes.decode(job.node)
+        return KernelSearch(task, job, nodes, kernel, self._bounding, self._calls)
 
     def _end(self) -> None:
         self._current = None

@@ -57,7 +57,7 @@ class KernelSearch:
         except (Exception, SystemExit) as error:
             raise ExplorationError(error, None, 0, last, intact=False) from error
         if start:
-            part = np.concatenate((below, part)) if self._task.nodes.dtype is not None else [*below, *part]
+            part = np.concatenate((below, part)) if self._task.nodes.are_records else [*below, *part]
         self._frontier = part
         self._weights = reweighed(self._weights, min(start + min(int(untouched), before - 1), len(part)), len(part))
         self._allowance.earn(int(nodes))
@@ -104,7 +104,7 @@ class KernelSearch:
 
     def _jobs(self, nodes: Any, weights: Any) -> list[Job]:
         depth, killed = self._job.depth + 1, self._job.killed
-        if self._task.nodes.dtype is not None:
+        if self._task.nodes.are_records:
             ends = group_ends(weights)
             return [
                 Job(

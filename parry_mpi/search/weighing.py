@@ -8,14 +8,15 @@ one a call, and what is light without them: then it is exact where it matters. T
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from parry_mpi.job import WHOLE, Job
 
-Weights = np.ndarray[Any, np.dtype[np.int64]]
-"""What each node of a frontier weighs, shallowest first."""
+if TYPE_CHECKING:
+    import numpy as np
+
+    Weights = np.ndarray[Any, np.dtype[np.int64]]
+    """What each node of a frontier weighs, shallowest first."""
 
 HEAVY_BITS = 8
 """A node is heavy if it has 2^-8 of the weight that is left in its search: the explored share is then good to a percent."""
@@ -84,6 +85,8 @@ def reweighed(weights: Weights, untouched: int, count: int) -> Weights:
     # All that is new came of the node at height ``untouched``, the last one taken off at the lowest point. It counts as one part of
     # its own, now explored, beside the new ones.
     part, rest = divmod(int(weights[untouched]), count - untouched + 1)
+    import numpy as np  # noqa: PLC0415 slow to load, and of no use before there are weights
+
     new = np.full(count, part, dtype=np.int64)
     new[:untouched] = weights[:untouched]
     new[untouched : untouched + rest] += 1

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parry_mpi.data import BIG_INTEGERS, DataCodec, NodeCodec, plain
+from parry_mpi.data import BIG_INTEGERS, PACKED_AS, DataCodec, NodeCodec, plain
 from parry_mpi.errors import UsageError
 
 PAIR = np.dtype([("a", "<i4"), ("b", "<f4")])
 ROWS = np.dtype([("depth", "u1"), ("row", "<i8", (3,))])
+PLAIN = [("a", "u1"), ("b", "<i2"), ("c", "<i8")]
 
 
 class Record(msgspec.Struct):
@@ -227,10 +228,50 @@ class TestNodes:
         with pytest.raises(UsageError, match=r"a node .* does not fit node_dtype"):
             NodeCodec(Any, dtype).encode(node)
 
+    @pytest.mark.parametrize("kind", PACKED_AS)
+    def test_packed_without_numpy(self, kind):
+        """Protects what is on disk: Python packs a field into the very bytes that numpy has, and refuses what numpy would cut off."""
+        least, most = np.iinfo(kind).min, np.iinfo(kind).max
+        fields = [("first", kind), ("last", "u1")]
+        packing, dtype = NodeCodec(Any, fields), np.dtype(fields)
+        assert str(dtype) == packing.text
+        for number in (least, most, np.int64(7), True, 7.0):
+            assert np.array([(number, 1)], dtype).tobytes() == packing.encode((number, 1))
+            assert [(number, 1)] == packing.plain(packing.encode((number, 1)))
+        for number in (least - 1, most + 1, 0.5, None):
+            with pytest.raises(UsageError, match=r"a node .* does not fit node_dtype"):
+                packing.encode((number, 1))
+
+    @given(st.lists(st.tuples(st.integers(0, 255), st.integers(-(2**15), 2**15 - 1), st.integers(-(2**63), 2**63 - 1))))
+    def test_packed_or_not(self, nodes):
+        """Protects counts: nodes come back the same whether records are Python's or numpy's."""
+        packing, dtype = NodeCodec(Any, PLAIN), np.dtype(PLAIN)
+        data = b"".join(map(packing.encode, nodes))
+        assert np.array(nodes, dtype).tobytes() == data
+        assert nodes == packing.plain(data) == packing.decode(data).tolist() == NodeCodec(Any, dtype).plain(data)
+
+    @pytest.mark.parametrize(
+        "fields", [[("a", "<i4"), ("b", "<f4")], [("a", "i4")], [("a", "u1", (2,))], "<i8", [("", "u1")]], ids=str
+    )
+    def test_what_numpy_makes_a_dtype_of(self, fields):
+        """Protects problems that write their dtype down without numpy: what Python cannot pack, numpy does."""
+        codec, dtype = NodeCodec(Any, fields), np.dtype(fields)
+        assert (dtype, str(dtype)) == (codec.dtype, codec.text)
+        data = np.ones(2, dtype).tobytes()
+        assert data == b"".join(map(codec.encode, codec.plain(data)))
+
+    @pytest.mark.parametrize("fields", [[("a", "<i4"), ("a", "<i4")], [("a", "rubbish")], [("a",)]], ids=str)
+    def test_what_is_no_dtype(self, fields):
+        """Protects users early: a dtype that numpy does not know is refused before anything runs."""
+        with pytest.raises(UsageError, match=r"^node_dtype .* is no dtype of numpy: "):
+            NodeCodec(Any, fields)
+
     def test_torn_records(self):
         """Protects against damage: bytes that are no whole number of records are refused."""
         with pytest.raises(UsageError, match="7 bytes are no whole number of"):
             NodeCodec(Any, PAIR).decode(b"1234567")
+        with pytest.raises(UsageError, match="12 bytes are no whole number of"):
+            NodeCodec(Any, PLAIN).plain(b"123456789012")
 
     def test_objects_in_records(self):
         """Protects memory: records that hold pointers are refused before anything runs."""

@@ -15,6 +15,7 @@ from parry_mpi.problem import Enumeration, IndexedRoots
 from parry_mpi.task import NODE_TEXT_MAX, SAMPLED_ROOTS, Task, call, node_text, plain_nodes, problem_error
 
 PAIR = np.dtype([("a", "<i4"), ("b", "<i4")])
+WIDER = np.dtype([("a", "<i8"), ("b", "<i8")])
 FORMS = ["list", "tuple", "range", "indexed", "array", "generator", "set"]
 
 
@@ -46,7 +47,13 @@ class Records(Enumeration[tuple[int, int], int]):
 
     def roots(self):
         tuples = [(i, i * i) for i in range(4)]
-        return {"tuples": tuples, "records": np.array(tuples, PAIR), "array": np.array([[1, 2]]), "wide": [(1, 2**40)]}[self.form]
+        return {
+            "tuples": tuples,
+            "records": np.array(tuples, PAIR),
+            "array": np.array([[1, 2]]),
+            "wide": [(1, 2**40)],
+            "wider": np.array(tuples, WIDER),
+        }[self.form]
 
 
 class Broken(Enumeration[int, int]):
@@ -92,12 +99,13 @@ def test_pulling_is_lazy():
         next(pulled)
 
 
-@pytest.mark.parametrize("form", ["tuples", "records"])
+@pytest.mark.parametrize("form", ["tuples", "records", "wider"])
 def test_runs_of_records(form):
     """Protects kernels: a run of roots is an array of records of its own, whatever form roots() chose."""
     task = Task(Records(form=form))
     run = task.root_run(1, 2)
     assert (PAIR, [(1, 1), (2, 4)]) == (run.dtype, run.tolist())
+    assert [(1, 1), (2, 4)] == task.plain_root_run(1, 2)
     run[0] = (9, 9)
     assert [(1, 1)] == task.root_run(1, 1).tolist()
 
