@@ -14,9 +14,8 @@ Known answers (https://oeis.org/A014552), n = 1, 2, ...: 0, 0, 1, 1, 0, 0, 26, 1
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from msgspec import Meta
 
 from parry_mpi import Engine, Enumeration, Explore, stack_kernel
@@ -36,7 +35,7 @@ class Langford(Enumeration[Row, int]):
     n: Annotated[int, Meta(ge=1, le=31)] = 8
     engine: Engine = "auto"
 
-    node_dtype = np.dtype([("taken", "<i8"), ("number", "<i8")])
+    node_dtype: ClassVar = [("taken", "<i8"), ("number", "<i8")]
     incidental = frozenset({"engine"})
 
     def roots(self) -> list[Row]:

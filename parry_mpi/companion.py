@@ -92,7 +92,6 @@ def _started(module: str, *descriptors: int) -> subprocess.Popen[bytes]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in sys.path),
         "PYTHONSAFEPATH": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # numpy comes along with the package, and nothing is calculated
     }
     # None of them must end the new process before it can ignore it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
