@@ -10,6 +10,7 @@ import contextlib
 from typing import TextIO
 
 from parry_mpi.cli.explaining import EXIT_INTERRUPTED, explained
+from parry_mpi.cli.lasting import lasting
 from parry_mpi.cli.preparing import Request, prepare
 from parry_mpi.cli.terminal import find_terminal
 from parry_mpi.errors import EXIT_INTERNAL, ParryError, UsageError
@@ -88,8 +89,8 @@ def _begin(request: Request, world: World) -> int:
     terminal = find_terminal()
     if not forks(request, terminal):
         world.transport()
-    from parry_mpi.cli.session import lead  # noqa: PLC0415 see above
-
+    with lasting():
+        from parry_mpi.cli.session import lead  # noqa: PLC0415 see above
     return lead(request, prepared, world, terminal)
 
 

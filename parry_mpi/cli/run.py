@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from parry_mpi.cli import numerics
+from parry_mpi.cli.lasting import lasting
 from parry_mpi.cli.options import TIMES, isolation
 from parry_mpi.cli.wording import OFF, address, dashboard_address, seconds
 from parry_mpi.errors import EXIT_COMPLETE
@@ -104,8 +105,9 @@ def command(
     once if it is finished.
     """
     numerics.start_no_threads()
-    from parry_mpi.cli.preparing import Request, prepare  # noqa: PLC0415 this and what follows is slow to load, and not needed for --help
-    from parry_mpi.runtime.options import Options  # noqa: PLC0415
+    with lasting():
+        from parry_mpi.cli.preparing import Request, prepare  # noqa: PLC0415 this and what follows is slow to load, not needed for --help
+        from parry_mpi.runtime.options import Options  # noqa: PLC0415
 
     times = {f"{name}_s": options.pop(name) for name in ("heartbeat_timeout", "patience", "grace", "stop_after")}
     watched = dashboard if isinstance(dashboard, tuple) else None
@@ -114,9 +116,9 @@ def command(
         click.echo(run_dir or prepare(request).default_directory)
         return EXIT_COMPLETE
     if launcher.launched() and launcher.launched_rank() != 0:
-        from parry_mpi.cli.following import follow  # noqa: PLC0415
-
+        with lasting():
+            from parry_mpi.cli.following import follow  # noqa: PLC0415
         return follow(request)
-    from parry_mpi.cli import leading  # noqa: PLC0415
-
+    with lasting():
+        from parry_mpi.cli import leading  # noqa: PLC0415
     return leading.run(request)
