@@ -11,10 +11,11 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import msgspec
 
 from parry_mpi.errors import ParryError, ProblemError, UsageError
 from parry_mpi.problem import SEARCH_TYPES, Problem
@@ -29,8 +30,7 @@ A_PROBLEM = f"a subclass of {' or '.join(each.__name__ for each in SEARCH_TYPES)
 CLASS_NAME = re.compile(r"[^\W\d]\w*")
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True):
     """A problem class as found.
 
     Args:

@@ -6,9 +6,10 @@ Every rank does this, so this module imports little; it must not know what a run
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from parry_mpi.cli import loading, parameters
 from parry_mpi.errors import UsageError
@@ -19,8 +20,7 @@ from parry_mpi.store.naming import default_run_directory
 from parry_mpi.task import Task
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """What the user asked for.
 
     Args:
@@ -44,8 +44,7 @@ class Request:
     dashboard_off: bool = False
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True):
     """A problem that can be explored.
 
     Args:

@@ -6,7 +6,6 @@ This module must not decide how a run ends; it is handed what there is to tell.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,7 @@ INCOMPLETE = "incomplete"
 """The last phase of a run in which nothing is left to do but jobs are quarantined, as the run directory has it."""
 
 
-@dataclass(frozen=True)
-class Optimised:
+class Optimised(msgspec.Struct, frozen=True):
     """How far an optimisation is.
 
     Args:
@@ -38,8 +36,7 @@ class Optimised:
     bound: int | float | None
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """How a run stands now, in the words of a person.
 
     Args:

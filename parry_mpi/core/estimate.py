@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -74,8 +73,7 @@ class Estimate(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, seconds_left=left, seconds_left_low=low, seconds_left_high=high)
 
 
-@dataclass
-class Level:
+class Level(msgspec.Struct):
     """The pending jobs of one depth.
 
     Args:
@@ -101,8 +99,7 @@ class Level:
         return part, nodes
 
 
-@dataclass
-class Held:
+class Held(msgspec.Struct):
     """A lease.
 
     Args:
@@ -129,8 +126,7 @@ class Held:
         return (self.nodes * WHOLE + expected * prior) / max(self.explored + prior, 1)
 
 
-@dataclass
-class Batches:
+class Batches(msgspec.Struct):
     """What was explored, cut into pieces of about as many nodes that follow on each other.
 
     Args:
@@ -138,7 +134,7 @@ class Batches:
         size: how many nodes fill one.
     """
 
-    pieces: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)])
+    pieces: list[tuple[int, int]] = msgspec.field(default_factory=lambda: [(0, 0)])
     size: int = 1
 
     def add(self, nodes: int, weight: int) -> None:

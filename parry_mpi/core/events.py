@@ -6,7 +6,8 @@ This module must not decide anything.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+
+import msgspec
 
 from parry_mpi.core.ids import Peer
 from parry_mpi.core.messages import FromCoordinator, FromWorker
@@ -23,8 +24,7 @@ class Phase(enum.Enum):
     ENDED = "ended"  # the last commit is on disk and everybody was told
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """Why a run could not go on: the user's problem raised.
 
     Args:
@@ -40,24 +40,21 @@ class Failure:
     host: str = ""
 
 
-@dataclass(frozen=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A message came in."""
 
     peer: Peer
     message: FromWorker
 
 
-@dataclass(frozen=True)
-class PeerGone:
+class PeerGone(msgspec.Struct, frozen=True):
     """The transport knows that this peer is gone for good (an MPI rank died, a connection is over)."""
 
     peer: Peer
     why: str
 
 
-@dataclass(frozen=True)
-class RootsRead:
+class RootsRead(msgspec.Struct, frozen=True):
     """The answer to Effects.pull: more roots.
 
     Args:
@@ -73,8 +70,7 @@ class RootsRead:
     unpulled_weight: int
 
 
-@dataclass(frozen=True)
-class StopAsked:
+class StopAsked(msgspec.Struct, frozen=True):
     """The run shall stop and be resumable.
 
     Args:
@@ -86,15 +82,13 @@ class StopAsked:
     at_once: bool = False
 
 
-@dataclass(frozen=True)
-class ProblemRaised:
+class ProblemRaised(msgspec.Struct, frozen=True):
     """The user's code raised in the coordinator's process, or in a worker that cannot begin. The run stops."""
 
     failure: Failure
 
 
-@dataclass(frozen=True)
-class Improved:
+class Improved(msgspec.Struct, frozen=True):
     """Something better than all that was known has been added to the result.
 
     Args:
@@ -106,29 +100,25 @@ class Improved:
     enough: bool = False
 
 
-@dataclass(frozen=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """Everything up to the last record is on disk."""
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
 
 Event = Received | PeerGone | RootsRead | StopAsked | ProblemRaised | Improved | Committed | Tick
 
 
-@dataclass(frozen=True)
-class Fold:
+class Fold(msgspec.Struct, frozen=True):
     """Add this value to the result, in this order. What the result is, and how values add up, is the problem's business."""
 
     value: bytes
     host: str
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(msgspec.Struct, frozen=True):
     """Something for the log, and for the reader of it.
 
     Args:
@@ -140,8 +130,7 @@ class Note:
     facts: dict[str, str | int | float]
 
 
-@dataclass
-class Effects:
+class Effects(msgspec.Struct):
     """What shall happen now, in this order: apply was done; fold, note, send; then wait.
 
     Args:
@@ -154,10 +143,10 @@ class Effects:
         wake_at_ms: when to come back with a Tick at the latest, or None.
     """
 
-    records: list[AnyRecord] = field(default_factory=list)
-    folds: list[Fold] = field(default_factory=list)
-    sends: list[tuple[Peer, FromCoordinator]] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
+    records: list[AnyRecord] = msgspec.field(default_factory=list)
+    folds: list[Fold] = msgspec.field(default_factory=list)
+    sends: list[tuple[Peer, FromCoordinator]] = msgspec.field(default_factory=list)
+    notes: list[Note] = msgspec.field(default_factory=list)
     pull: int = 0
     must_commit: bool = False
     wake_at_ms: int | None = None

@@ -6,8 +6,9 @@ Nothing here can make an answer wrong, only a run slow. This module must not cha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from parry_mpi.core.ids import JobId
 from parry_mpi.job import Job, cut
@@ -58,8 +59,7 @@ MEMORY = 0.9
 """How much of the measured job length is kept at every report: the last ten or so reports count."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(msgspec.Struct, frozen=True):
     """What the user can choose about a run, and what its problem is like.
 
     Args:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from parry_mpi.core.ids import LeaseId
 
@@ -16,8 +17,7 @@ SLACK = 64
 """Entries of ended leases that are tolerated before the heaps are made anew."""
 
 
-@dataclass
-class Request:
+class Request(msgspec.Struct):
     """A share request that was not answered yet.
 
     Args:

@@ -7,7 +7,6 @@ commits never reaches the disk. This module must not decide anything, and must n
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -87,17 +86,16 @@ class Lease(msgspec.Struct):
     seq: int = 0
 
 
-@dataclass
-class Changes:
+class Changes(msgspec.Struct):
     """The net change between two commits. A row that is put replaces the one with the same id; no id is both put and removed."""
 
     counters: Counters
-    pending_put: dict[JobId, Job] = field(default_factory=dict)
-    pending_removed: set[JobId] = field(default_factory=set)
-    leases_put: dict[LeaseId, Lease] = field(default_factory=dict)
-    leases_removed: set[LeaseId] = field(default_factory=set)
-    quarantined_put: dict[JobId, Quarantined] = field(default_factory=dict)
-    quarantined_removed: set[JobId] = field(default_factory=set)
+    pending_put: dict[JobId, Job] = msgspec.field(default_factory=dict)
+    pending_removed: set[JobId] = msgspec.field(default_factory=set)
+    leases_put: dict[LeaseId, Lease] = msgspec.field(default_factory=dict)
+    leases_removed: set[LeaseId] = msgspec.field(default_factory=set)
+    quarantined_put: dict[JobId, Quarantined] = msgspec.field(default_factory=dict)
+    quarantined_removed: set[JobId] = msgspec.field(default_factory=set)
 
     def __bool__(self) -> bool:
         """Whether any row changed; counters are not looked at."""
@@ -111,14 +109,13 @@ class Changes:
         )
 
 
-@dataclass
-class Snapshot:
+class Snapshot(msgspec.Struct):
     """A whole state, as the store hands it back: of many pending jobs, packed."""
 
     counters: Counters
-    pending: dict[JobId, Job] | PackedJobs = field(default_factory=dict)
-    leases: dict[LeaseId, Lease] = field(default_factory=dict)
-    quarantined: dict[JobId, Quarantined] = field(default_factory=dict)
+    pending: dict[JobId, Job] | PackedJobs = msgspec.field(default_factory=dict)
+    leases: dict[LeaseId, Lease] = msgspec.field(default_factory=dict)
+    quarantined: dict[JobId, Quarantined] = msgspec.field(default_factory=dict)
 
 
 class State:

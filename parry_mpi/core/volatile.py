@@ -6,7 +6,8 @@ This module must not decide anything.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+
+import msgspec
 
 from parry_mpi.core.events import Failure, Phase
 from parry_mpi.core.ids import LeaseId, Peer, WorkerId
@@ -15,8 +16,7 @@ from parry_mpi.core.policy import BundlePolicy
 from parry_mpi.core.sharing import ShareRequests
 
 
-@dataclass
-class Worker:
+class Worker(msgspec.Struct):
     """What the coordinator knows about a connected worker; gone with a restart.
 
     Args:
@@ -44,8 +44,7 @@ class Worker:
     killed: int = 0
 
 
-@dataclass
-class Watch:
+class Watch(msgspec.Struct):
     """What the coordinator remembers about a live lease beside its durable part; gone with a restart.
 
     Args:
@@ -59,17 +58,16 @@ class Watch:
     progressed: bool = False
 
 
-@dataclass
-class Volatile:
+class Volatile(msgspec.Struct):
     """All that a restart forgets."""
 
     requests: ShareRequests
     phase: Phase = Phase.EXPLORING
-    workers: dict[WorkerId, Worker] = field(default_factory=dict)
-    by_peer: dict[Peer, WorkerId] = field(default_factory=dict)
-    hungry: deque[WorkerId] = field(default_factory=deque)
-    watches: dict[LeaseId, Watch] = field(default_factory=dict)
-    policy: BundlePolicy = field(default_factory=BundlePolicy)
+    workers: dict[WorkerId, Worker] = msgspec.field(default_factory=dict)
+    by_peer: dict[Peer, WorkerId] = msgspec.field(default_factory=dict)
+    hungry: deque[WorkerId] = msgspec.field(default_factory=deque)
+    watches: dict[LeaseId, Watch] = msgspec.field(default_factory=dict)
+    policy: BundlePolicy = msgspec.field(default_factory=BundlePolicy)
     pulling: bool = False
     failure: Failure | None = None
     stop_reason: str = ""

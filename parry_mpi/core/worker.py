@@ -10,7 +10,6 @@ This module must not explore, wait, read a clock, or open anything.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -161,8 +160,7 @@ class Abandon(msgspec.Struct, frozen=True, array_like=True, tag=True):
 ToExplorer = Begin | Ask | Go | Improve | Abandon
 
 
-@dataclass
-class Actions:
+class Actions(msgspec.Struct):
     """What shall happen now.
 
     Args:
@@ -170,12 +168,11 @@ class Actions:
         orders: to the explorer, in this order.
     """
 
-    sends: list[FromWorker] = field(default_factory=list)
-    orders: list[ToExplorer] = field(default_factory=list)
+    sends: list[FromWorker] = msgspec.field(default_factory=list)
+    orders: list[ToExplorer] = msgspec.field(default_factory=list)
 
 
-@dataclass
-class LeaseWork:
+class LeaseWork(msgspec.Struct):
     """What a worker remembers about the lease it holds; all of it ends with the lease.
 
     Args:
@@ -190,8 +187,8 @@ class LeaseWork:
     """
 
     seq: int = 0
-    unanswered: list[Report | Failed] = field(default_factory=list)
-    waiting: list[HandedOver | Raised] = field(default_factory=list)
+    unanswered: list[Report | Failed] = msgspec.field(default_factory=list)
+    waiting: list[HandedOver | Raised] = msgspec.field(default_factory=list)
     ending: bool = False
     asked: bool = False
     hungry_others: bool = False

@@ -8,7 +8,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from parry_mpi.core.state import Changes
 from parry_mpi.errors import ParryError
@@ -19,8 +20,7 @@ REFRESH_S = 1.0
 """How often the folder's lock shows a sign of life."""
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """What one transaction carries.
 
     Args:
@@ -35,11 +35,10 @@ class Commit:
     result: bytes
     finished: bool
     phase: str
-    collected: Mapping[int, Collected] = field(default_factory=dict)
+    collected: Mapping[int, Collected] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """What became of a commit: ``error`` is None if it is on disk."""
 
     commit: Commit

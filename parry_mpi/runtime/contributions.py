@@ -5,7 +5,7 @@ This module must not decide anything; the answer does not depend on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from parry_mpi.core.events import Effects
 from parry_mpi.core.ids import Peer
@@ -16,8 +16,7 @@ SHOWN_MAX = 1000
 """Most contributors that are told one by one."""
 
 
-@dataclass
-class Contribution:
+class Contribution(msgspec.Struct):
     """What one of them did in this life of the coordinator.
 
     Args:

@@ -5,8 +5,9 @@ This module must not read the command line nor print.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from parry_mpi.core.coordinator import Coordinator
 from parry_mpi.core.events import Failure
@@ -32,8 +33,7 @@ from parry_mpi.transport.base import Transport
 from parry_mpi.wire import codec
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How a run, or one life of it, ended.
 
     Args:

@@ -7,7 +7,6 @@ brought it is recorded, so that every commit carries both or neither.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -93,8 +92,7 @@ class Page(Protocol):
         """Move on what was shown, if that was too much for one moment. Never waits, never raises."""
 
 
-@dataclass(frozen=True)
-class Watchers:
+class Watchers(msgspec.Struct, frozen=True):
     """Who is told how the run goes, and who tells what happens at its gate.
 
     Args:

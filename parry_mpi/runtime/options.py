@@ -5,12 +5,12 @@ This module must not know what comes of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 
-@dataclass(frozen=True)
-class Options:
+
+class Options(msgspec.Struct, frozen=True):
     """What the user can choose about how a run goes; nothing here changes its answer.
 
     Args:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from parry_mpi.data import Gathered
 from parry_mpi.job import WHOLE, Job, cut
@@ -30,8 +31,7 @@ ROOTS_AT_ONCE = 256
 nine bytes on the wire and in the state, whatever its length."""
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What was found since the last time.
 
     Args:
@@ -192,7 +192,7 @@ class Exploration:
 
     def _end(self) -> None:
         self._current = None
-        self._found = replace(self._found, solved=self._found.solved + self._current_size)
+        self._found = msgspec.structs.replace(self._found, solved=self._found.solved + self._current_size)
 
     def _add(self, value: Any, nodes: int) -> None:
         if not nodes:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,7 @@ KEPT = ("contributions", "sense", "objective", "bound")
 solution is and can be. A bound that was proven stays true, whatever became of the coordinator."""
 
 
-@dataclass(frozen=True)
-class StoredResult:
+class StoredResult(msgspec.Struct, frozen=True):
     """The answer in a run directory.
 
     Args:

@@ -9,9 +9,10 @@ import os
 import sys
 import warnings
 from collections import deque
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
 
 from parry_mpi.core.ids import Peer
 from parry_mpi.errors import EXIT_STOPPED, LocalProtocolError, PeerLost, UsageError
@@ -45,8 +46,7 @@ READING_S = 0.2
 HOW_TO_INSTALL = 'pip install "parry_mpi[mpich]" and use the mpiexec that comes with it'
 
 
-@dataclass
-class Moving:
+class Moving(msgspec.Struct):
     """A frame on its way, in or out; MPI uses the buffer until the request is done."""
 
     request: MPI.Request

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 import numpy as np
 import pytest
 from msgspec import Struct
+from msgspec.structs import replace
 
 from parry_mpi.cli.explaining import explained
 from parry_mpi.cli.result import with_arrays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 
 from parry_mpi.core import coordinator as coordinator_module
 from parry_mpi.core.coordinator import Coordinator
@@ -19,22 +20,14 @@ def copy_coordinator(coordinator: Coordinator) -> Coordinator:
     other.story = deque(maxlen=0)
     other._effects = Effects()
     volatile = coordinator.volatile
-    copied = volatile.__class__.__new__(volatile.__class__)
-    copied.__dict__.update(volatile.__dict__)
-    copied.workers = {key: copy_plain(worker) for key, worker in volatile.workers.items()}
-    copied.watches = {key: copy_plain(watch) for key, watch in volatile.watches.items()}
+    copied = copy(volatile)
+    copied.workers = {key: copy(worker) for key, worker in volatile.workers.items()}
+    copied.watches = {key: copy(watch) for key, watch in volatile.watches.items()}
     copied.by_peer = volatile.by_peer.copy()
     copied.hungry = volatile.hungry.copy()
     copied.policy = volatile.policy.copy()
     copied.requests = volatile.requests.copy(other._lease_weight)
     other.volatile = copied
-    return other
-
-
-def copy_plain(value):
-    """Return a copy of a dataclass whose fields are immutable."""
-    other = value.__class__.__new__(value.__class__)
-    other.__dict__.update(value.__dict__)
     return other
 
 

@@ -7,6 +7,7 @@ a million times; the shipped one serves in the simulator.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Protocol
 
 import msgspec
@@ -21,7 +22,6 @@ from parry_mpi.core.worker import (
     Died,
     Go,
     HandedOver,
-    LeaseWork,
     Raised,
     ToExplorer,
     Want,
@@ -307,8 +307,7 @@ def copy_half(half: Worker) -> Worker:
     """Return an independent copy of a worker's half; tests/unit/test_worker.py checks that nothing is forgotten."""
     other = Worker.__new__(Worker)
     other.__dict__.update(half.__dict__)
-    work = LeaseWork.__new__(LeaseWork)
-    work.__dict__.update(half._work.__dict__)
+    work = copy(half._work)
     work.unanswered = work.unanswered[:]
     work.waiting = work.waiting[:]
     other._work = work

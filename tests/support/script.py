@@ -155,7 +155,7 @@ class Script:
 
 def settings_of(text: str) -> dict[str, Any]:
     """The settings of a coordinator, from a line such as "# settings: max_kills=2"."""
-    types = {name: type(getattr(Settings("x"), name)) for name in Settings.__dataclass_fields__}
+    types = {name: type(getattr(Settings("x"), name)) for name in Settings.__struct_fields__}
     for line in text.splitlines():
         if line.startswith("# settings:"):
             pairs = (word.split("=") for word in line.removeprefix("# settings:").split())

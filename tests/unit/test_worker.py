@@ -485,7 +485,7 @@ def test_copies_forget_nothing():
     life.explored(handed(shared=(B,)))
     copied = copy_half(life.half)
     assert vars(life.half).keys() == vars(copied).keys()
-    for name in vars(LeaseWork()):
+    for name in LeaseWork.__struct_fields__:
         ours, theirs = getattr(life.half._work, name), getattr(copied._work, name)
         assert ours == theirs
         assert not isinstance(ours, list) or ours is not theirs
