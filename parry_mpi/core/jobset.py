@@ -180,10 +180,11 @@ class JobSet:
         Raises:
             KeyError: it is not pending.
         """
-        for key in (*self._keys[:1], KILLED_ONCE, SUSPECTS):
-            level = self._levels.get(key)
-            if level is not None and level.at_hand(job_id):
-                return level
+        if self._keys and (level := self._levels[self._keys[0]]).at_hand(job_id):
+            return level
+        for key in (KILLED_ONCE, SUSPECTS):
+            if key in self._levels and self._levels[key].at_hand(job_id):
+                return self._levels[key]
         for level in self._levels.values():
             if job_id in level:
                 return level
