@@ -32,6 +32,7 @@ class World:
         self._transport: Transport | None = None
         self._orderly = False
         self._told = False
+        self._unable = False
 
     def transport(self) -> Transport | None:
         """Return the transport to the other ranks, None if there are none."""
@@ -39,7 +40,7 @@ class World:
             try:
                 self._transport = mpi.MpiTransport()
             except BaseException:
-                self._launched = False  # they fail in the same way, and cannot be told
+                self._launched, self._unable = False, True
                 raise
         return self._transport
 
@@ -62,6 +63,8 @@ class World:
                     self._orderly = decline(transport, "rank 0 has nothing to explore", transport.size)
         if self._transport is not None:
             self._transport.close(orderly=self._orderly, code=code)
+        elif self._unable and not mpi.initialised():
+            launcher.abort(code)  # the others fail in the same way, or wait for this one without end
         else:
             launcher.keep_exit_code(code)  # there may be a launcher all the same, with one rank
 

@@ -8,7 +8,6 @@ launcher is killed, the guardian goes, and the rank with it. This module must no
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import NoReturn
 from parry_mpi.errors import EXIT_STOPPED
 from parry_mpi.runtime import clock, processes
 from parry_mpi.runtime.nursery import Nursery, NurseryClient, pair
+from parry_mpi.transport import launcher
 
 WATCH_S = 0.5
 """How often a guardian whose rank was killed looks whether its launcher is still there."""
@@ -32,49 +32,39 @@ def guarded(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryCl
         In the child: the connection to the nursery.
     """
     processes.ignore_stop_signals()
-    launcher = os.getppid()
+    launcher_pid = os.getppid()
     ours, theirs = pair()
     guardian = os.getpid()
     rank = processes.fork()
     if rank:
         ours.close()
-        _guard(rank, theirs, prepare, launcher)
+        _guard(rank, theirs, prepare, launcher_pid)
     theirs.close()
     processes.die_with_parent(guardian)
     processes.show_as("parry-worker")
     return NurseryClient(ours)
 
 
-def _guard(rank: int, theirs: socket.socket, prepare: Callable[[], Callable[[socket.socket], None]], launcher: int) -> NoReturn:
+def _guard(
+    rank: int, theirs: socket.socket, prepare: Callable[[], Callable[[socket.socket], None]], launcher_pid: int
+) -> NoReturn:
     """Be the guardian: serve the rank, then end as it ended, or stay if it was killed after it had been ready."""
     processes.show_as("parry-guardian")
-    nursery = Nursery(theirs, prepare(), launcher)
+    nursery = Nursery(theirs, prepare(), launcher_pid)
     nursery.serve()
     backoff = clock.Backoff()
     status = None
-    while os.getppid() == launcher:
+    while os.getppid() == launcher_pid:
         if status is None:
             ended, status_if_ended = os.waitpid(rank, os.WNOHANG)
             status = status_if_ended if ended else None
         if status is not None and os.WIFEXITED(status):
             processes.leave(os.WEXITSTATUS(status))
         if status is not None and not nursery.asked:
-            _end_the_world()
+            launcher.abort(EXIT_STOPPED)
             processes.leave(EXIT_STOPPED)
         clock.sleep(backoff.pause_s() if status is None else WATCH_S)
     processes.leave(EXIT_STOPPED)  # and the rank with us
-
-
-def _end_the_world() -> None:
-    """Ask MPICH's launcher to end all ranks: it takes no notice of a process that ends before MPI is initialised.
-
-    The rank would have said the same over the same socket, had it called MPI_Abort: version 1 of MPICH's process management
-    interface, in which commands are lines. Other launchers notice by themselves.
-    """
-    handle = os.environ.get("PMI_FD", "")
-    if handle.isdigit():
-        with contextlib.suppress(OSError):
-            os.write(int(handle), f"cmd=abort exitcode={EXIT_STOPPED}\n".encode())
 
 
 def nursery_beside(prepare: Callable[[], Callable[[socket.socket], None]]) -> NurseryClient:

@@ -5,6 +5,7 @@ This module must not import mpi4py: it is asked before anybody knows whether MPI
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -94,6 +95,18 @@ def _outlive(parent: int) -> NoReturn:
         pause(REAPING_S)
     finally:
         os._exit(0)
+
+
+def abort(code: int) -> None:
+    """Ask MPICH's launcher to end all ranks with this code: it takes no notice of a process that ends before MPI is initialised.
+
+    The others would wait for it in MPI_Init without end. It is what the process would have said, had it been able to call MPI_Abort:
+    version 1 of MPICH's process management interface, in which commands are lines. Other launchers notice by themselves.
+    """
+    handle = os.environ.get("PMI_FD", "")
+    if handle.isdigit():
+        with contextlib.suppress(OSError):
+            os.write(int(handle), f"cmd=abort exitcode={code}\n".encode())
 
 
 def leave(code: int) -> None:

@@ -326,6 +326,12 @@ def _initialised() -> ModuleType:
     return MPI
 
 
+def initialised() -> bool:
+    """Whether MPI was initialised in this process, so that its launcher notices how the process ends."""
+    module = sys.modules.get("mpi4py.MPI")
+    return module is not None and bool(module.Is_initialized())
+
+
 def _check_launcher(size: int, library: str) -> None:
     """Refuse an MPI that does not see the other ranks: otherwise every rank would coordinate a run of its own.
 

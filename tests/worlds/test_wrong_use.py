@@ -171,3 +171,33 @@ def test_damaged_folder(folder):
     state.write_bytes(state.read_bytes()[:3000])
     finished = parry(None, folder, "run", "steps.py", "--run-dir", "here")
     assert (finished.code, len(finished.stderr.splitlines())) == (65, 1), finished
+
+
+ONE_RANK = """
+import os
+from parry_mpi import Enumeration
+
+if os.environ.get("PMI_RANK", os.environ.get("OMPI_COMM_WORLD_RANK")) == os.environ["WHO"]:
+    if os.environ["WHAT"] == "library":
+        os.environ["MPI4PY_LIBMPI"] = "/nowhere/libmpi.so"
+    else:
+        import parry_mpi.runtime.processes
+        parry_mpi.runtime.processes.ignore_stop_signals = None
+
+class One(Enumeration[int, int]):
+    def roots(self): return [1]
+    def value(self, node): return 1
+"""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    ("what", "code", "line"), [("library", 2, "MPI cannot be used"), ("fault", 70, "this is a bug in parry_mpi")]
+)
+@pytest.mark.parametrize("mpi", [pytest.param(mpi, id=mpi.name) for mpi in commands.mpis()])
+def test_one_rank_cannot_begin(mpi, what, code, line, rank, tmp_path):
+    """Protects an allocation: a rank that fails before MPI is there says why and ends all; nobody waits for it until the walltime."""
+    (tmp_path / "one.py").write_text(ONE_RANK)
+    environment = {**mpi.environment, "WHO": str(rank), "WHAT": what}
+    finished = run(mpi.ranks(3, "run", "one.py"), folder=tmp_path, environment=environment)
+    assert (code, True) == (finished.code, any(line in each for each in said(finished))), finished
