@@ -14,7 +14,7 @@ Known answers (https://oeis.org/A014552), n = 1, 2, ...: 0, 0, 1, 1, 0, 0, 26, 1
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -35,7 +35,7 @@ class Langford(Enumeration[Row, int]):
     n: Annotated[int, Meta(ge=1, le=31)] = 8
     engine: Engine = "auto"
 
-    node_dtype: ClassVar = [("taken", "<i8"), ("number", "<i8")]
+    node_dtype = [("taken", "<i8"), ("number", "<i8")]
     incidental = frozenset({"engine"})
 
     def roots(self) -> list[Row]:

@@ -14,7 +14,7 @@ Known answers (https://oeis.org/A000170), n = 1, 2, ...: 1, 0, 0, 2, 10, 4, 40, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -35,7 +35,7 @@ class Queens(Enumeration[Board, int]):
     n: Annotated[int, Meta(ge=1, le=32)] = 8
     engine: Engine = "auto"
 
-    node_dtype: ClassVar = [("columns", "<i8"), ("left", "<i8"), ("right", "<i8")]
+    node_dtype = [("columns", "<i8"), ("left", "<i8"), ("right", "<i8")]
     incidental = frozenset({"engine"})
 
     def roots(self) -> list[Board]:
