@@ -93,6 +93,7 @@ def test_live_run(browser, tmp_path):
         page = stack.enter_context(opened(browser, url_of(access), errors))
         live(page)
         page.evaluate("window.neverReloaded = true")
+        wait_until(lambda: equal_to_api(page, access)["workers"] == 3, "all workers had joined", DEADLINE_S)
         before = equal_to_api(page, access)
         assert (3, 0, "exploring") == (before["workers"], before["restarts"], page.inner_text("#phase"))
         wait_until(lambda: equal_to_api(page, access)["nodes"] > before["nodes"], "the numbers changed", DEADLINE_S)
