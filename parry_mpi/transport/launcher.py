@@ -29,6 +29,9 @@ OUTLIVING_LOOK_S = 0.002
 REAPING_S = 0.05
 """Between that end, the end of its stdout and the end of its stderr: time for the launcher to take note of each alone."""
 
+READING_S = 0.5
+"""How long the launcher is given to pass on what was said before it is asked to end everything: it does not do so afterwards."""
+
 FILES_COUNT_MAX = 65_536
 """Far above the number of any file that MPI opens in its first moments, and closed in no time."""
 
@@ -102,7 +105,13 @@ def abort(code: int) -> None:
 
     The others would wait for it in MPI_Init without end. It is what the process would have said, had it been able to call MPI_Abort:
     version 1 of MPICH's process management interface, in which commands are lines. Other launchers notice by themselves.
+
+    What was said before is given time to be read: the launcher kills its own messengers along with the ranks.
     """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    pause(READING_S)
     handle = os.environ.get("PMI_FD", "")
     if handle.isdigit():
         with contextlib.suppress(OSError):

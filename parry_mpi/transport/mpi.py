@@ -40,9 +40,6 @@ MEETING_LOOKS_COUNT = 10_000
 FOLLOWING_LOOKS_COUNT = 60_000
 """How long the others wait for it: it may have much to write before it comes, and it is the one that should give up first."""
 
-READING_S = 0.2
-"""How long the launcher is given to read what was printed before the world is aborted."""
-
 HOW_TO_INSTALL = 'pip install "parry_mpi[mpich]" and use the mpiexec that comes with it'
 
 
@@ -298,7 +295,7 @@ class MpiTransport:
     def _abort(self, code: int) -> NoReturn:
         if self.rank != COORDINATOR:
             code = code or EXIT_STOPPED  # only the coordinator can know that the answer is complete
-        launcher.pause(READING_S)
+        launcher.pause(launcher.READING_S)
         self.progress()
         self._mpi.COMM_WORLD.Abort(code)
         os._exit(code)
